@@ -1,0 +1,18 @@
+"""pydgm: learn deep generative models from code that reads like the lecture. ``import pydgm as dgm``."""
+
+import importlib
+from typing import Any
+
+from . import autodiff, distributions, divergences, errors, nn, optim, random, trees
+from .autodiff import *
+from .backend import asarray, to_numpy, use
+from .nn import Module
+
+_ROOMS = ("data", "lesson", "models", "testing")
+
+
+def __getattr__(name: str) -> Any:
+    """Rooms that few programs enter, or that need more than NumPy, are opened when they are first asked for."""
+    if name in _ROOMS:
+        return importlib.import_module(f"pydgm.{name}")
+    raise AttributeError(f"pydgm has no {name!r}")

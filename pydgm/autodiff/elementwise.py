@@ -1,0 +1,265 @@
+"""Element by element: arithmetic, powers, exponentials, comparisons, and the field's own activations.
+
+Each operation stands with its derivative: ``g`` is the gradient of the result, ``y`` the result, then the arguments.
+Binary operations broadcast; the sum back to each argument's shape is done for all of them in ``tensor._fit``.
+"""
+
+from __future__ import annotations
+
+import math
+
+from ..backend import Array, xp
+from .tensor import operation
+
+
+@operation()
+def stop_gradient(x: Array) -> Array:
+    """``x`` as a constant: the same value, no derivative, at any level."""
+    return x
+
+
+@operation(lambda g, y, x, dtype: astype(g, x.dtype))
+def astype(x: Array, dtype: object) -> Array:
+    """``x`` converted to ``dtype``; the gradient is converted back."""
+    return xp.astype(x, dtype)
+
+
+@operation(lambda g, y, a, b: g, lambda g, y, a, b: g, broadcasts=True)
+def add(a: Array, b: Array) -> Array:
+    """``a + b``."""
+    return xp.add(a, b)
+
+
+@operation(lambda g, y, a, b: g, lambda g, y, a, b: -g, broadcasts=True)
+def subtract(a: Array, b: Array) -> Array:
+    """``a - b``."""
+    return xp.subtract(a, b)
+
+
+@operation(lambda g, y, a, b: g * b, lambda g, y, a, b: g * a, broadcasts=True)
+def multiply(a: Array, b: Array) -> Array:
+    """``a * b``."""
+    return xp.multiply(a, b)
+
+
+@operation(lambda g, y, a, b: g / b, lambda g, y, a, b: -(g * y) / b, broadcasts=True)
+def divide(a: Array, b: Array) -> Array:
+    """``a / b``."""
+    return xp.divide(a, b)
+
+
+@operation(lambda g, y, x: -g)
+def negative(x: Array) -> Array:
+    """``-x``."""
+    return xp.negative(x)
+
+
+def _pow_base(g: Array, y: Array, x: Array, p: Array) -> Array:
+    if isinstance(p, int | float):
+        return g * (p * pow(x, p - 1)) if p != 0 else g * 0.0
+    none = equal(p, 0)  # p x^(p-1) is 0 there, and not 0 * inf where x is 0 too
+    return g * where(none, 0.0, p * pow(x, where(none, 1.0, p - 1)))
+
+
+def _pow_exponent(g: Array, y: Array, x: Array, p: Array) -> Array:
+    if isinstance(x, int | float):
+        return g * y * (math.log(x) if x > 0 else 0.0)
+    some = greater(x, 0)
+    return g * y * where(some, log(where(some, x, 1.0)), 0.0)
+
+
+@operation(_pow_base, _pow_exponent, broadcasts=True)
+def pow(x: Array, p: Array) -> Array:
+    """``x ** p``. The derivative in ``p`` is taken as 0 where ``x <= 0``, as a limit from above."""
+    return xp.pow(x, p)
+
+
+@operation(lambda g, y, x: g * (2.0 * x))
+def square(x: Array) -> Array:
+    """``x * x``."""
+    return xp.square(x)
+
+
+@operation(lambda g, y, x: 0.5 * g / y)
+def sqrt(x: Array) -> Array:
+    """The square root."""
+    return xp.sqrt(x)
+
+
+@operation(lambda g, y, x: g * y)
+def exp(x: Array) -> Array:
+    """e to the power ``x``."""
+    return xp.exp(x)
+
+
+@operation(lambda g, y, x: g * (y + 1.0))
+def expm1(x: Array) -> Array:
+    """exp(x) - 1, exact for small ``x``."""
+    return xp.expm1(x)
+
+
+@operation(lambda g, y, x: g / x)
+def log(x: Array) -> Array:
+    """The natural logarithm."""
+    return xp.log(x)
+
+
+@operation(lambda g, y, x: g / (x + 1.0))
+def log1p(x: Array) -> Array:
+    """log(1 + x), exact for small ``x``."""
+    return xp.log1p(x)
+
+
+@operation(lambda g, y, x: g * sign(x))
+def abs(x: Array) -> Array:
+    """The absolute value; its derivative at 0 is 0."""
+    return xp.abs(x)
+
+
+@operation(lambda g, y, x: g * cos(x))
+def sin(x: Array) -> Array:
+    """The sine."""
+    return xp.sin(x)
+
+
+@operation(lambda g, y, x: -(g * sin(x)))
+def cos(x: Array) -> Array:
+    """The cosine."""
+    return xp.cos(x)
+
+
+@operation(lambda g, y, x: g * (1.0 - y * y))
+def tanh(x: Array) -> Array:
+    """The hyperbolic tangent."""
+    return xp.tanh(x)
+
+
+def _share(g: Array, a: Array, b: Array) -> Array:
+    """``g`` where ``a > b``, half of it where both are equal: the derivative of the larger one."""
+    return g * (0.5 * (astype(greater(a, b), g.dtype) + astype(greater_equal(a, b), g.dtype)))
+
+
+@operation(lambda g, y, a, b: _share(g, a, b), lambda g, y, a, b: _share(g, b, a), broadcasts=True)
+def maximum(a: Array, b: Array) -> Array:
+    """The larger of both; where they are equal, each gets half of the gradient."""
+    return xp.maximum(a, b)
+
+
+@operation(lambda g, y, a, b: _share(g, b, a), lambda g, y, a, b: _share(g, a, b), broadcasts=True)
+def minimum(a: Array, b: Array) -> Array:
+    """The smaller of both; where they are equal, each gets half of the gradient."""
+    return xp.minimum(a, b)
+
+
+def clip(x: Array, min: Array | None = None, max: Array | None = None) -> Array:
+    """``x`` kept between ``min`` and ``max``; outside, its derivative is 0."""
+    if min is not None:
+        x = maximum(x, min)
+    return x if max is None else minimum(x, max)
+
+
+@operation(
+    None,
+    lambda g, y, mask, a, b: where(mask, g, 0.0),
+    lambda g, y, mask, a, b: where(mask, 0.0, g),
+    broadcasts=True,
+)
+def where(mask: Array, a: Array, b: Array) -> Array:
+    """``a`` where ``mask`` is true, ``b`` elsewhere. A NaN on the side not taken does not reach the gradient of the other."""
+    return xp.where(mask, a, b)
+
+
+# Steps: their derivative is 0 wherever they have one, so their results count as constants.
+
+
+@operation()
+def sign(x: Array) -> Array:
+    """-1, 0 or 1."""
+    return xp.sign(x)
+
+
+@operation()
+def floor(x: Array) -> Array:
+    """The largest whole number that is not above ``x``."""
+    return xp.floor(x)
+
+
+@operation()
+def greater(a: Array, b: Array) -> Array:
+    """``a > b``."""
+    return xp.greater(a, b)
+
+
+@operation()
+def greater_equal(a: Array, b: Array) -> Array:
+    """``a >= b``."""
+    return xp.greater_equal(a, b)
+
+
+@operation()
+def less(a: Array, b: Array) -> Array:
+    """``a < b``."""
+    return xp.less(a, b)
+
+
+@operation()
+def less_equal(a: Array, b: Array) -> Array:
+    """``a <= b``."""
+    return xp.less_equal(a, b)
+
+
+@operation()
+def equal(a: Array, b: Array) -> Array:
+    """``a == b``."""
+    return xp.equal(a, b)
+
+
+@operation()
+def not_equal(a: Array, b: Array) -> Array:
+    """``a != b``."""
+    return xp.not_equal(a, b)
+
+
+@operation()
+def isnan(x: Array) -> Array:
+    """True where ``x`` is not a number."""
+    return xp.isnan(x)
+
+
+@operation()
+def isfinite(x: Array) -> Array:
+    """True where ``x`` is neither infinite nor NaN."""
+    return xp.isfinite(x)
+
+
+# Activations, in forms that neither overflow nor lose their tails.
+
+
+@operation(lambda g, y, x: g * (y * (1.0 - y)))
+def sigmoid(x: Array) -> Array:
+    """1 / (1 + exp(-x)), through exp(-abs(x)), which cannot overflow."""
+    small = xp.exp(-xp.abs(x))
+    return xp.where(x < 0, small, 1.0) / (1.0 + small)
+
+
+@operation(lambda g, y, x: g * sigmoid(x))
+def softplus(x: Array) -> Array:
+    """log(1 + exp(x)) = max(x, 0) + log1p(exp(-abs(x))). So log sigmoid(x) = -softplus(-x)."""
+    return xp.maximum(x, 0.0) + xp.log1p(xp.exp(-xp.abs(x)))
+
+
+@operation(lambda g, y, x: g * astype(greater(x, 0), g.dtype))
+def relu(x: Array) -> Array:
+    """max(x, 0); its derivative at 0 is 0."""
+    return xp.maximum(x, 0.0)
+
+
+@operation(lambda g, y, x, slope=0.2: _leaky(g, x, slope))
+def leaky_relu(x: Array, slope: float = 0.2) -> Array:
+    """``x`` where it is positive, ``slope * x`` elsewhere."""
+    return xp.maximum(x, 0.0) + slope * xp.minimum(x, 0.0)
+
+
+def _leaky(g: Array, x: Array, slope: float) -> Array:
+    """``g`` where ``x`` is positive, ``slope * g`` elsewhere."""
+    return g * (slope + (1.0 - slope) * astype(greater(x, 0), g.dtype))

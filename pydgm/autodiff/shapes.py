@@ -1,0 +1,156 @@
+"""The same numbers in another shape or place: reshaping, broadcasting, joining, indexing.
+
+Every operation here is linear, so its derivative is its *adjoint*: what it moved is moved back, what it repeated is
+summed. The pairs: ``broadcast_to`` and ``sum_to``, ``getitem`` and ``scatter_add``, ``tril`` and itself.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from .. import backend
+from ..backend import Array, xp
+from ..errors import ShapeError
+from .tensor import operation
+
+
+@operation(lambda g, y, x, shape: reshape(g, x.shape))
+def reshape(x: Array, shape: int | tuple[int, ...]) -> Array:
+    """The same elements in another shape; one length may be -1, "whatever is left"."""
+    return xp.reshape(x, (shape,) if isinstance(shape, int) else shape)
+
+
+@operation(lambda g, y, x, axes: permute_dims(g, tuple([axes.index(i) for i in range(len(axes))])))
+def _permute(x: Array, axes: tuple[int, ...]) -> Array:
+    return xp.permute_dims(x, axes)
+
+
+def permute_dims(x: Array, axes: Sequence[int]) -> Array:
+    """The axes in a new order: axis ``i`` of the result is axis ``axes[i]`` of ``x``."""
+    if sorted(a % x.ndim if x.ndim else a for a in axes) != list(range(x.ndim)):
+        raise ShapeError(f"permute_dims: {tuple(axes)} is not an order of the {x.ndim} axes of shape {tuple(x.shape)}")
+    return _permute(x, tuple([a % x.ndim for a in axes]))
+
+
+def matrix_transpose(x: Array) -> Array:
+    """The last two axes swapped."""
+    if x.ndim < 2:
+        raise ShapeError(f"matrix_transpose: an array of shape {tuple(x.shape)} is no matrix")
+    return _permute(x, (*range(x.ndim - 2), x.ndim - 1, x.ndim - 2))
+
+
+@operation(lambda g, y, x, axis=0: reshape(g, x.shape))
+def expand_dims(x: Array, axis: int = 0) -> Array:
+    """A new axis of length 1 at ``axis``."""
+    return xp.expand_dims(x, axis=axis)
+
+
+@operation(lambda g, y, x, axis: reshape(g, x.shape))
+def squeeze(x: Array, axis: int | tuple[int, ...]) -> Array:
+    """Without ``axis``, which must have length 1."""
+    return xp.squeeze(x, axis=axis)
+
+
+@operation(lambda g, y, x, shape: sum_to(g, x.shape))
+def broadcast_to(x: Array, shape: tuple[int, ...]) -> Array:
+    """``x`` repeated along new axes and axes of length 1."""
+    return xp.broadcast_to(x, shape)
+
+
+@operation(lambda g, y, x, shape: broadcast_to(g, x.shape))
+def sum_to(x: Array, shape: tuple[int, ...]) -> Array:
+    """The adjoint of :func:`broadcast_to`: sums over every axis along which ``shape`` was repeated to ``x.shape``."""
+    new = x.ndim - len(shape)
+    axes = tuple([i for i, n in enumerate(x.shape) if i < new or (shape[i - new] == 1 and n != 1)])
+    out = xp.sum(x, axis=axes) if axes else x
+    return out if out.shape == shape else xp.reshape(out, shape)
+
+
+def _part(i: int, g: Array, y: Array, *arrays: Array, axis: int = 0) -> Array:
+    axis %= y.ndim
+    start = sum([a.shape[axis] for a in arrays[:i]])
+    return getitem(g, (slice(None),) * axis + (slice(start, start + arrays[i].shape[axis]),))
+
+
+@operation(_part, variadic=True)
+def _concat(*arrays: Array, axis: int = 0) -> Array:
+    return xp.concat(arrays, axis=axis)
+
+
+def concat(arrays: Sequence[Array], axis: int = 0) -> Array:
+    """Arrays joined along an axis they have."""
+    return _concat(*arrays, axis=axis)
+
+
+def stack(arrays: Sequence[Array], axis: int = 0) -> Array:
+    """Arrays of one shape joined along a new axis."""
+    return _concat(*[expand_dims(a, axis=axis) for a in arrays], axis=axis)
+
+
+@operation(lambda g, y, x, axis=None: flip(g, axis))
+def flip(x: Array, axis: int | tuple[int, ...] | None = None) -> Array:
+    """The elements in reverse order along ``axis``."""
+    return xp.flip(x, axis=axis)
+
+
+def pad(x: Array, widths: Sequence[tuple[int, int]]) -> Array:
+    """Zeros around ``x``: ``widths[i]`` of them before and after along axis ``i``."""
+    if len(widths) != x.ndim or any(before < 0 or after < 0 for before, after in widths):
+        raise ShapeError(f"pad: shape {tuple(x.shape)} needs {x.ndim} pairs of widths, none negative, got {widths}")
+    shape = tuple([n + before + after for n, (before, after) in zip(x.shape, widths, strict=True)])
+    return scatter_add(x, tuple([slice(before, before + n) for n, (before, _) in zip(x.shape, widths, strict=True)]), shape)
+
+
+@operation(lambda g, y, x, k=0: tril(g, k))
+def tril(x: Array, k: int = 0) -> Array:
+    """The lower triangle up to the ``k``-th diagonal, zeros above."""
+    return xp.tril(x, k=k)
+
+
+@operation(lambda g, y, x, k=0: triu(g, k))
+def triu(x: Array, k: int = 0) -> Array:
+    """The upper triangle from the ``k``-th diagonal, zeros below."""
+    return xp.triu(x, k=k)
+
+
+def diagonal(x: Array) -> Array:
+    """The main diagonal of the last two axes."""
+    n = min(x.shape[-2:])
+    flat = reshape(x, (*x.shape[:-2], x.shape[-2] * x.shape[-1]))
+    return getitem(flat, (..., slice(0, n * x.shape[-1], x.shape[-1] + 1)))
+
+
+@operation(lambda g, y, x, key: scatter_add(g, key, x.shape))
+def getitem(x: Array, key: Any) -> Array:
+    """``x[key]``: slices, integers, integer arrays (repeats allowed), masks."""
+    return backend.index(x, key)
+
+
+@operation(lambda g, y, x, key, shape: getitem(g, key))
+def scatter_add(x: Array, key: Any, shape: tuple[int, ...]) -> Array:
+    """The adjoint of :func:`getitem`: zeros of ``shape`` with ``x`` added at ``key``; repeats add up."""
+    return backend.scatter_add(x, key, shape)
+
+
+def take(x: Array, indices: Array, axis: int) -> Array:
+    """The slices of ``x`` at ``indices`` along ``axis``."""
+    return getitem(x, (slice(None),) * (axis % x.ndim) + (indices,))
+
+
+def take_along_axis(x: Array, indices: Array, axis: int = -1) -> Array:
+    """One element for each index: ``y[i, j] = x[i, indices[i, j]]`` for the last axis of a matrix."""
+    axis %= x.ndim
+    if indices.ndim != x.ndim:
+        raise ShapeError(f"take_along_axis: indices of shape {tuple(indices.shape)} for {tuple(x.shape)}: unequal axes")
+    grid = [
+        xp.reshape(backend.arange(n, indices), (1,) * i + (n,) + (1,) * (x.ndim - 1 - i)) for i, n in enumerate(indices.shape)
+    ]
+    grid[axis] = indices
+    return getitem(x, tuple(grid))
+
+
+def flatten_from(x: Array, axis: int) -> Array:
+    """All axes from ``axis`` on as one."""
+    return reshape(x, (*x.shape[:axis], math.prod(x.shape[axis:])))

@@ -1,0 +1,269 @@
+"""The engine's core: a tensor, what an operation is, and the chain rule walked backwards.
+
+Three ideas, and nothing else:
+
+1. A :class:`Tensor` *wraps a value* and remembers the operation and the arguments that made it.
+2. An *operation* is stated once: its forward in array calls and, beside it, its vector-Jacobian products written in
+   other operations.
+3. :func:`pull_back` walks from an output to the inputs, every node after all of its users, and multiplies by each
+   operation's vector-Jacobian product on the way.
+
+Transformations nest because tensors do. Each transformation takes a new *level*, a number higher than any before it;
+a tensor of one level wraps a value of the levels below (a bare array at the bottom). An operation takes off the highest
+level, runs on what was wrapped, and puts the level back on; the derivative rules run on wrapped values in the same way.
+So the level below records a derivative's own computation by itself, and a first derivative runs on bare arrays.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any, NamedTuple, ParamSpec
+
+from ..backend import Array, is_array, is_floating, xp
+from ..errors import BackendError, NaNError, ShapeError, caller, shape_text
+
+P = ParamSpec("P")
+levels = itertools.count()
+"""Levels are handed out upwards, so an inner transformation always stands above the ones around it."""
+
+_NOTHING: dict[str, Any] = {}
+
+
+class Tensor:
+    """A value on its way to being differentiated: looks like an array, remembers where it came from."""
+
+    __slots__ = ("args", "level", "operation", "params", "value")
+    __array_priority__ = 1000.0  # CuPy and older NumPy arrays then leave mixed arithmetic to the tensor
+    __hash__ = object.__hash__
+
+    def __init__(
+        self,
+        value: Array,
+        level: int,
+        operation: Operation | None = None,
+        args: tuple[Any, ...] = (),
+        params: dict[str, Any] = _NOTHING,
+    ) -> None:
+        self.value = value
+        self.level = level
+        self.operation = operation
+        self.args = args
+        self.params = params
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.value.shape  # type: ignore[no-any-return]
+
+    @property
+    def dtype(self) -> Any:
+        return self.value.dtype
+
+    @property
+    def ndim(self) -> int:
+        return self.value.ndim  # type: ignore[no-any-return]
+
+    @property
+    def size(self) -> int:
+        return self.value.size  # type: ignore[no-any-return]
+
+    @property
+    def device(self) -> Any:
+        return self.value.device
+
+    def __len__(self) -> int:
+        return len(self.value)
+
+    def __repr__(self) -> str:
+        return f"Tensor({self.value!r})"
+
+    # A tensor has a value, so a branch on it is a branch on a number. Its derivative does not see the branch.
+    def __bool__(self) -> bool:
+        return bool(self.value)
+
+    def __float__(self) -> float:
+        return float(self.value)
+
+    def __int__(self) -> int:
+        return int(self.value)
+
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        raise TypeError(
+            "a tensor inside a transformation cannot become a NumPy array, its derivative would be lost: use pydgm's "
+            f"functions, return the value with has_aux=True, or take dgm.stop_gradient(x) first {caller()}"
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        hint = f": write dgm.{name}(x)" if name in named else ""
+        raise AttributeError(f"a tensor has no attribute or method {name!r}{hint} {caller()}")
+
+
+class Operation(NamedTuple):
+    """One row of the table: a function of arrays and its derivatives.
+
+    ``vjps[i](g, out, *args, **params)`` is the vector-Jacobian product for argument ``i``: ``g`` has the shape of ``out``,
+    the result the shape of ``args[i]``. ``None`` stands for an argument without a derivative. A single rule of an
+    operation on any number of arguments (``variadic``) takes the argument's position first.
+    """
+
+    name: str
+    forward: Callable[..., Array]
+    vjps: tuple[Callable[..., Array] | None, ...]
+    broadcasts: bool
+    variadic: bool
+
+
+named: dict[str, Callable[..., Any]] = {}
+"""Every public operation under its name: the table."""
+
+
+def operation(
+    *vjps: Callable[..., Array] | None, broadcasts: bool = False, variadic: bool = False
+) -> Callable[[Callable[P, Any]], Callable[P, Any]]:
+    """Make a function of arrays differentiable::
+
+        @operation(lambda g, y, x: g * y)
+        def exp(x):
+            return xp.exp(x)
+
+    Write the rules in operations, not in ``xp`` calls, and derivatives of any order follow. Arguments that carry a
+    gradient are passed by position. With ``broadcasts`` the rules may answer in the broadcast shape: the sum back to the
+    argument's shape is done in one place, :func:`_fit`. Without rules, the result counts as a constant.
+    """
+
+    def decorate(forward: Callable[P, Any]) -> Callable[P, Any]:
+        op = Operation(forward.__name__, forward, vjps, broadcasts, variadic)
+
+        @wraps(forward)
+        def call(*args: Any, **params: Any) -> Any:
+            level = -1
+            for x in args:
+                if type(x) is Tensor and x.level > level:
+                    level = x.level
+            if params:
+                for x in params.values():
+                    if type(x) is Tensor:
+                        raise TypeError(f"{op.name.lstrip('_')}: pass arrays that carry a gradient by position {caller()}")
+            if level < 0:
+                try:
+                    out = forward(*args, **params)
+                except (ValueError, IndexError, TypeError) as error:
+                    raise _explained(op, args, params, error) from None
+                if watching_nans:
+                    _check_nans(op.name.lstrip("_"), out, args)
+                return out
+            out = call(*[x.value if type(x) is Tensor and x.level == level else x for x in args], **params)
+            return Tensor(out, level, op, args, params) if vjps else out
+
+        if not forward.__name__.startswith("_"):
+            named[forward.__name__] = call
+        return call
+
+    return decorate
+
+
+def pull_back(level: int, outputs: Sequence[Any], cotangents: Sequence[Array], inputs: Sequence[Tensor]) -> list[Array | None]:
+    """The chain rule from ``outputs`` down to ``inputs``, in one pass over the nodes of ``level``.
+
+    Uses are counted first; a node's turn comes when each of its users has handed down its share, so every node is
+    visited once and no recursion is needed. An input that no output depends on gets ``None``.
+    """
+    gradients: dict[int, Array] = {}
+    roots = []
+    for out, g in zip(outputs, cotangents, strict=True):
+        if type(out) is Tensor and out.level == level:
+            known = gradients.get(id(out))
+            gradients[id(out)] = g if known is None else known + g
+            roots.append(out)
+    uses = {id(out): 0 for out in roots}
+    found = list({id(out): out for out in roots}.values())
+    for node in found:  # grows while it is walked
+        for x in node.args:
+            if type(x) is Tensor and x.level == level:
+                if id(x) in uses:
+                    uses[id(x)] += 1
+                else:
+                    uses[id(x)] = 1
+                    found.append(x)
+    ready = [out for out in found if uses[id(out)] == 0]
+    while ready:
+        node = ready.pop()
+        op = node.operation
+        if op is None:  # an input of the transformation: its gradient stays in the table
+            continue
+        g = gradients.pop(id(node), None)
+        args = [x.value if type(x) is Tensor and x.level == level else x for x in node.args]
+        for i, x in enumerate(node.args):
+            if type(x) is not Tensor or x.level != level:
+                continue
+            rule = op.vjps[0 if op.variadic else i]
+            if g is not None and rule is not None:
+                share = (
+                    rule(i, g, node.value, *args, **node.params) if op.variadic else rule(g, node.value, *args, **node.params)
+                )
+                if share.shape != args[i].shape or share.dtype != args[i].dtype:
+                    share = _fit(share, args[i], op)
+                if watching_nans:
+                    _check_nans(f"the derivative of {op.name.lstrip('_')}", share, (g, *args))
+                known = gradients.get(id(x))
+                gradients[id(x)] = share if known is None else known + share
+            uses[id(x)] -= 1
+            if uses[id(x)] == 0:
+                ready.append(x)
+    return [gradients.get(id(x)) for x in inputs]
+
+
+def _fit(share: Array, x: Array, op: Operation) -> Array:
+    """A gradient has its argument's shape and dtype: broadcasting and mixed precision are undone here and only here."""
+    if share.shape != x.shape:
+        if not op.broadcasts:
+            raise ShapeError(
+                f"the derivative of {op.name} has shape {tuple(share.shape)} for an argument of shape {tuple(x.shape)}"
+            )
+        share = named["sum_to"](share, x.shape)
+    return share if share.dtype == x.dtype else named["astype"](share, x.dtype)
+
+
+_PLAIN = {  # what NumPy says of its insides, and what it means
+    "could not be broadcast": "these shapes do not broadcast",
+    "core dimension": "the lengths that are summed over differ",
+}
+
+
+def _explained(op: Operation, args: tuple[Any, ...], params: dict[str, Any], error: Exception) -> Exception:
+    """The library's complaint as one sentence: the operation, its arguments, the caller's line."""
+    if isinstance(error, ShapeError):
+        return error
+    said = [shape_text(x) for x in args] + [f"{key}={value!r}" for key, value in params.items()]
+    kind: type[Exception] = TypeError if isinstance(error, TypeError) else ShapeError
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    reason = next((plain for part, plain in _PLAIN.items() if part in reason), reason)
+    libraries = {type(x).__module__.split(".")[0] for x in args if is_array(x)}
+    if kind is TypeError and xp.name == "cupy" and "numpy" in libraries:
+        kind, reason = BackendError, "a NumPy array met CuPy: bring it over with dgm.asarray(x)"
+    return kind(f"{op.name.lstrip('_')}({', '.join(said)}): {reason} {caller()}")
+
+
+watching_nans: list[bool] = []
+
+
+@contextmanager
+def debug_nans() -> Iterator[None]:
+    """While this is on, the first NaN made forwards or backwards raises an error that names the operation and the line."""
+    watching_nans.append(True)
+    try:
+        yield
+    finally:
+        watching_nans.pop()
+
+
+def _check_nans(what: str, out: Array, args: Sequence[Any]) -> None:
+    while type(out) is Tensor:
+        out = out.value
+    if is_array(out) and is_floating(out) and bool(xp.any(xp.isnan(out))):
+        share = f"{int(xp.sum(xp.astype(xp.isnan(out), out.dtype)))} of {max(out.size, 1)}"
+        raise NaNError(f"{what} made NaN in {share} elements, from {', '.join(map(shape_text, args))} {caller()}")

@@ -1,0 +1,183 @@
+"""From a function to its derivatives: ``grad``, ``vjp``, ``jacobian``, ``hessian``. All take trees, all nest."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from .. import backend, trees
+from ..backend import Array, is_array, is_floating, xp
+from ..errors import caller, shape_text
+from . import elementwise
+from .reductions import sum
+from .shapes import reshape, stack
+from .tensor import Tensor, levels, pull_back
+
+Argnums = int | tuple[int, ...]
+
+
+class _Run(NamedTuple):
+    """One call of a function with some arguments lifted to a new level."""
+
+    level: int
+    inputs: list[Tensor]
+    structures: list[trees.Structure]  # of each lifted argument
+    outputs: list[Any]  # leaves of the result
+    out_structure: trees.Structure
+    aux: Any
+
+    def lower(self, tree: Any) -> Any:
+        """``tree`` with this run's level taken off its leaves."""
+        return trees.map(lambda x: x.value if type(x) is Tensor and x.level == self.level else x, tree)
+
+    def value(self) -> Any:
+        return self.lower(trees.unflatten(self.out_structure, self.outputs))
+
+    def gradients(self, cotangents: list[Array]) -> list[Any]:
+        """One tree of gradients for each lifted argument."""
+        found = iter(_owned(pull_back(self.level, self.outputs, cotangents, self.inputs), self.inputs, cotangents))
+        return [trees.unflatten(s, [next(found) for _ in trees.paths(s)]) for s in self.structures]
+
+
+def _owned(found: list[Array | None], inputs: list[Tensor], cotangents: list[Array]) -> list[Array]:
+    """Gradients whose memory is nobody else's: zeros where nothing arrived, copies of views and of shared arrays."""
+    taken = {id(c) for c in cotangents}
+    out = []
+    for g, x in zip(found, inputs, strict=True):
+        if g is None:
+            g = backend.zeros(x.shape, x)
+        elif type(g) is not Tensor and (getattr(g, "base", None) is not None or id(g) in taken):
+            g = xp.asarray(g, copy=True)
+        taken.add(id(g))
+        out.append(g)
+    return out
+
+
+def _run(name: str, f: Callable[..., Any], args: tuple[Any, ...], kwargs: Any, argnums: Argnums, has_aux: bool = False) -> _Run:
+    level, inputs, structures, lifted = next(levels), [], [], list(args)
+    for n in (argnums,) if isinstance(argnums, int) else argnums:
+        if not -len(args) <= n < len(args):
+            raise TypeError(f"{name}: there is no argument {n}, the function was called with {len(args)} {caller()}")
+        leaves, structure = trees.flatten(args[n])
+        leaves = [backend.asarray(x) if isinstance(x, float) and not is_array(x) else x for x in leaves]
+        for x, path in zip(leaves, trees.paths(structure), strict=True):
+            if not is_floating(x):
+                raise TypeError(
+                    f"{name}: argument {n}{path} has dtype {x.dtype}; only floating-point arrays have derivatives {caller()}"
+                )
+        if not leaves:
+            hint = f"the integer {args[n]}; write {args[n]}.0" if isinstance(args[n], int) else repr(args[n])
+            raise TypeError(f"{name}: argument {n} holds no floating-point number: it is {hint} {caller()}")
+        tensors = [Tensor(x, level) for x in leaves]
+        inputs += tensors
+        structures.append(structure)
+        lifted[n] = trees.unflatten(structure, tensors)
+    result = f(*lifted, **kwargs)
+    if has_aux and not (isinstance(result, tuple) and len(result) == 2):
+        raise TypeError(f"{name}: with has_aux=True the function must return a pair (loss, aux) {caller()}")
+    out, aux = result if has_aux else (result, None)
+    return _Run(level, inputs, structures, *trees.flatten(out), aux)
+
+
+def vjp(f: Callable[..., Any], *args: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
+    """``f(*args)``, and the function that takes a cotangent ``u`` of its shape to ``u' J``, one tree for each argument."""
+    run = _run("vjp", f, args, {}, tuple(range(len(args))))
+
+    def pull(cotangent: Any) -> tuple[Any, ...]:
+        leaves, structure = trees.flatten(cotangent)
+        trees.check_same(run.out_structure, structure, "vjp: a cotangent has the structure of the function's result")
+        for u, y in zip(leaves, run.outputs, strict=True):
+            if tuple(getattr(u, "shape", ())) != tuple(getattr(y, "shape", ())):
+                raise ValueError(f"vjp: cotangent {shape_text(u)} for a result {shape_text(y)} {caller()}")
+        return tuple(run.gradients(leaves))
+
+    return run.value(), pull
+
+
+def value_and_grad(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) -> Callable[..., Any]:
+    """A function that returns ``(f(...), gradient)``, or ``((loss, aux), gradient)`` where ``f`` returns ``(loss, aux)``.
+
+    The gradient is a tree like argument ``argnums``; a tuple of trees where ``argnums`` is a tuple. Raises ``TypeError``
+    for integer arguments, ``ValueError`` for a loss that is no scalar.
+    """
+
+    def derived(*args: Any, **kwargs: Any) -> Any:
+        run = _run("grad", f, args, kwargs, argnums, has_aux)
+        loss = run.outputs[0] if run.out_structure.kind is trees.LEAF else None
+        if loss is None or tuple(getattr(loss, "shape", ())) != ():
+            what = run.out_structure if loss is None else f"an array of shape {tuple(loss.shape)}"
+            raise ValueError(
+                f"grad: the loss must be one number, the function returned {what}; take its sum or mean, or use "
+                f"dgm.jacobian {caller()}"
+            )
+        lowered = run.value()
+        gradients = run.gradients([xp.ones_like(_bottom(loss))] if type(loss) is Tensor else [1.0])
+        value = (lowered, run.lower(run.aux)) if has_aux else lowered
+        return value, gradients[0] if isinstance(argnums, int) else tuple(gradients)
+
+    return derived
+
+
+def _bottom(x: Any) -> Array:
+    while type(x) is Tensor:
+        x = x.value
+    return x
+
+
+def grad(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) -> Callable[..., Any]:
+    """The gradient of a scalar function, as a function: ``grad(f)(x)``, ``grad(grad(f))(x)``.
+
+    With ``has_aux``, ``f`` returns ``(loss, aux)`` and the result is ``(gradient, aux)``. Otherwise as
+    :func:`value_and_grad`.
+    """
+    both = value_and_grad(f, argnums, has_aux)
+
+    def derived(*args: Any, **kwargs: Any) -> Any:
+        value, gradient = both(*args, **kwargs)
+        return (gradient, value[1]) if has_aux else gradient
+
+    return derived
+
+
+def jacobian(f: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
+    """The matrix of all partial derivatives: shape (\\*shape of f, \\*shape of x), for each leaf of f and of x.
+
+    One pass backwards for each number that ``f`` returns.
+    """
+
+    def derived(*args: Any, **kwargs: Any) -> Any:
+        run = _run("jacobian", f, args, kwargs, argnums)
+        blocks = []
+        for i, y in enumerate(run.outputs):
+            bottom = _bottom(y)
+            n = math.prod(bottom.shape)
+            one_hot = [xp.reshape(backend.eye(n, bottom)[j], bottom.shape) for j in range(n)]
+            noughts = [xp.zeros_like(_bottom(z)) for z in run.outputs]
+            rows = [run.gradients([*noughts[:i], u, *noughts[i + 1 :]])[0] for u in one_hot]
+            shape = tuple(bottom.shape)
+            blocks.append(trees.map(lambda *row, n=shape: reshape(stack(row), (*n, *row[0].shape)), *rows))
+        return trees.unflatten(run.out_structure, blocks)
+
+    return derived
+
+
+def hessian(f: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
+    """All second derivatives of a scalar function: the jacobian of its gradient."""
+    return jacobian(grad(f, argnums), argnums)
+
+
+def hvp(f: Callable[..., Any], x: Any, v: Any) -> Any:
+    """The Hessian of a scalar ``f`` at ``x`` times ``v``, a tree like ``x``, without the matrix: grad of <grad f(x), v>."""
+    trees.check_same(trees.flatten(x)[1], trees.flatten(v)[1], "hvp: the vector has the structure of the argument")
+
+    def along(x: Any) -> Any:
+        products = trees.leaves(trees.map(lambda g, u: sum(g * u), grad(f)(x), v))
+        return products[0] if len(products) == 1 else sum(stack(products))
+
+    return grad(along)(x)
+
+
+def stop_gradient(tree: Any) -> Any:
+    """The same values as constants: no derivative passes, at any level."""
+    return trees.map(elementwise.stop_gradient, tree)

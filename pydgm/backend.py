@@ -1,0 +1,180 @@
+"""The ground: which array library computes, and the few things the array API standard lacks.
+
+Everything above is written against one namespace, ``xp``, under the names of the `array API standard
+<https://data-apis.org/array-api/latest/>`_. ``use("cupy")`` fills ``xp`` from another library; nothing else
+changes. What the standard lacks, or libraries spell differently, is the rest of this file.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import os
+from typing import Any, TypeAlias
+
+import numpy
+
+from .errors import BackendError
+
+Array: TypeAlias = Any
+"""An array of the library in use, or a :class:`~pydgm.autodiff.Tensor` around one."""
+
+
+class Namespace:
+    """The array library in use. Filled by :func:`use`, so that a look-up costs one attribute and no test."""
+
+    name: str
+    device: Any  # None: the library's default
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"{self.__dict__.get('name', 'no array library')} has no function {name!r}")
+
+
+xp: Any = Namespace()
+
+
+def use(name: str, device: Any = None) -> None:
+    """Compute with the array library ``name``: ``"numpy"``, ``"cupy"``, or ``"array_api_strict"``.
+
+    The last one is NumPy behind the bare standard: code that runs on its ``device="device1"`` holds to what a GPU
+    library offers, which can so be checked without a GPU. Arrays made before the switch stay what they were.
+
+    Raises :class:`~pydgm.errors.BackendError` when the library, or a device for it, is missing; the library in use
+    then stays in use.
+    """
+    if name not in ("numpy", "cupy", "array_api_strict"):
+        raise BackendError(f'no array library "{name}": choose "numpy", "cupy" or "array_api_strict"')
+    try:
+        module = importlib.import_module(name)
+    except ImportError as error:
+        extra = {"cupy": "cuda12", "array_api_strict": "test"}.get(name, "")
+        raise BackendError(f'{name} is not installed ({error}): pip install "pydgm[{extra}]", or pass "numpy"') from None
+    if name == "cupy" and not module.is_available():
+        raise BackendError('CuPy is installed but finds no usable GPU: pass "numpy", or check the CUDA driver')
+    if name == "array_api_strict":
+        device = module.Device(device) if isinstance(device, str) else device
+        _let_the_other_operand_answer(type(module.zeros(())))
+    xp.__dict__.clear()
+    xp.__dict__.update({key: value for key, value in vars(module).items() if not key.startswith("_")})
+    xp.__dict__.update(name=name, device=device, linalg=module.linalg)
+
+
+def _let_the_other_operand_answer(array: type) -> None:
+    """``array * tensor``: the strict library raises where Python's protocol, and CuPy, ask the tensor."""
+
+    def polite(method: Any) -> Any:
+        def ask(self: Any, other: Any) -> Any:
+            known = isinstance(other, array | bool | int | float | complex)
+            return method(self, other) if known else NotImplemented
+
+        ask.polite = True  # type: ignore[attr-defined]
+        return ask
+
+    for name in ("add", "sub", "mul", "truediv", "matmul", "pow", "lt", "le", "gt", "ge", "eq", "ne"):
+        method = getattr(array, f"__{name}__")
+        if not hasattr(method, "polite"):
+            setattr(array, f"__{name}__", polite(method))
+
+
+def _placed(like: Array | None) -> dict[str, Any]:
+    """The ``device=`` argument that puts a new array beside ``like`` (CuPy's functions take none)."""
+    if xp.name != "array_api_strict":
+        return {}
+    device = xp.device if like is None else like.device
+    return {} if device is None else {"device": device}
+
+
+def asarray(x: Any, dtype: Any = None, like: Array | None = None) -> Array:
+    """``x`` (numbers, lists, a NumPy array) as an array of the library in use, on its device."""
+    if xp.name == "array_api_strict" and isinstance(x, numpy.ndarray | numpy.generic):
+        x = numpy.asarray(x)
+        dtype = getattr(xp, x.dtype.name) if dtype is None else dtype
+        x = x.tolist()
+    return xp.asarray(x, dtype=dtype, **_placed(like))
+
+
+def to_numpy(x: Array) -> numpy.ndarray[Any, Any]:
+    """A copy-free NumPy view where the memory allows it, a copy from the device where not."""
+    if xp.name == "cupy" and not isinstance(x, numpy.ndarray | numpy.generic | float | int | list):
+        return xp.asnumpy(x)  # type: ignore[no-any-return]
+    if hasattr(x, "to_device") and not isinstance(x, numpy.ndarray | numpy.generic):
+        return numpy.from_dlpack(x.to_device(xp.Device("CPU_DEVICE")))
+    return numpy.asarray(x)
+
+
+def zeros(shape: tuple[int, ...], like: Array | None = None) -> Array:
+    """Zeros of ``like``'s dtype, on its device; float32 without it."""
+    return xp.zeros(shape, dtype=xp.float32 if like is None else like.dtype, **_placed(like))
+
+
+def eye(n: int, like: Array) -> Array:
+    """The identity matrix in ``like``'s dtype, on its device."""
+    return xp.eye(n, dtype=like.dtype, **_placed(like))
+
+
+def arange(n: int, like: Array | None = None) -> Array:
+    """0, 1, ..., n - 1 as integers, on ``like``'s device."""
+    return xp.arange(n, **_placed(like))
+
+
+def is_array(x: object) -> bool:
+    """True for arrays and array scalars of any library."""
+    return hasattr(x, "shape") and hasattr(x, "dtype")
+
+
+def is_floating(x: Array) -> bool:
+    """True where a derivative makes sense: real and complex floating-point dtypes, whichever library."""
+    return "float" in str(x.dtype) or "complex" in str(x.dtype)
+
+
+def _basic(key: Any) -> bool:
+    """True where a key selects each element at most once: integers, slices, ``None`` and ``...`` only."""
+    if isinstance(key, tuple):
+        return all(_basic(k) for k in key)
+    return key is None or key is Ellipsis or isinstance(key, int | slice | numpy.integer)
+
+
+def _spelled_out(key: Any) -> Any:
+    """A basic key as the bare standard wants it: ending in ``...`` where it names fewer axes than there are."""
+    keys = key if isinstance(key, tuple) else (key,)
+    return keys if xp.name != "array_api_strict" or any(k is Ellipsis for k in keys) else (*keys, ...)
+
+
+def _positions(shape: tuple[int, ...], key: Any, like: Array) -> Array:
+    """Where, in the flattened array, ``x[key]`` reads: for libraries that index by the bare standard alone."""
+    keys = key if isinstance(key, tuple) else (key,)
+    host = tuple(to_numpy(k) if is_array(k) else k for k in keys)
+    return asarray(numpy.arange(math.prod(shape)).reshape(shape)[host], like=like)
+
+
+def index(x: Array, key: Any) -> Array:
+    """``x[key]``, for slices, integers, integer arrays and masks in any mixture."""
+    if _basic(key):
+        return x[_spelled_out(key)]
+    if xp.name != "array_api_strict":
+        return x[key]
+    positions = _positions(x.shape, key, x)
+    flat = xp.take(xp.reshape(x, (-1,)), xp.reshape(positions, (-1,)), axis=0)
+    return xp.reshape(flat, positions.shape)
+
+
+def scatter_add(g: Array, key: Any, shape: tuple[int, ...]) -> Array:
+    """Zeros of ``shape`` with ``g`` added at ``key``; where ``key`` names a place twice, both are added."""
+    out = zeros(shape, g)
+    if _basic(key):
+        out[_spelled_out(key)] = g
+    elif xp.name == "array_api_strict":
+        positions = xp.reshape(_positions(shape, key, g), (-1, 1))
+        chosen = xp.astype(positions == arange(math.prod(shape), g), g.dtype)
+        out = xp.reshape(xp.matmul(xp.reshape(g, (1, -1)), chosen), shape)
+    else:
+        xp.add.at(out, key, g)
+    return out
+
+
+def default_rng(seed: Any) -> Any:
+    """The library's own generator; the bare standard has none, so there noise is drawn on the host."""
+    return xp.random.default_rng(seed) if xp.name == "cupy" else numpy.random.default_rng(seed)
+
+
+use(os.environ.get("PYDGM_BACKEND", "numpy"))

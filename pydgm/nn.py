@@ -1,0 +1,269 @@
+"""Building blocks: what a model is, and the layers most models are made of.
+
+A model is a dataclass of arrays and of other modules, and nothing else: no registration, no hidden state. It is itself a
+tree (``pydgm.trees``), so ``dgm.grad(loss)(model)`` is a model of gradients and ``trees.map`` reaches every weight.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from . import autodiff as ad
+from . import trees
+from .autodiff import Tensor
+from .backend import Array, is_array, zeros
+from .random import Generator
+
+if TYPE_CHECKING:
+    from typing_extensions import dataclass_transform
+else:  # tells type checkers alone that a Module is a dataclass
+
+    def dataclass_transform(**_: Any) -> Callable[[type], type]:
+        return lambda cls: cls
+
+
+def static(default: Any = dataclasses.MISSING) -> Any:
+    """A field that is a setting even if it holds arrays (a fixed mask, a table): no gradient, no update."""
+    return dataclasses.field(default=default, metadata={"static": True})
+
+
+class _Same:
+    """A static array, compared by identity: comparing element by element would give an array."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.value is self.value
+
+    __hash__ = object.__hash__
+
+
+def _split(module: Any) -> tuple[tuple[str, ...], tuple[Any, ...], Any]:
+    """Fields that hold arrays, modules or containers are children; numbers, texts, functions and static ones are fixed."""
+    keys, children, fixed = [], [], []
+    for name, field in type(module).__dataclass_fields__.items():
+        value = getattr(module, name)
+        if field.metadata.get("static"):
+            fixed.append((name, _Same(value) if is_array(value) else value))
+        elif type(value) is Tensor or isinstance(value, Module | dict | list | tuple) or is_array(value):
+            keys.append(name)
+            children.append(value)
+        else:
+            fixed.append((name, value))
+    return tuple(keys), tuple(children), tuple(fixed)
+
+
+def _join(cls: type, keys: tuple[str, ...], children: list[Any], fixed: Any) -> Any:
+    module: Any = object.__new__(cls)
+    module.__dict__.update(zip(keys, children, strict=True))
+    module.__dict__.update({name: value.value if type(value) is _Same else value for name, value in fixed})
+    return module
+
+
+@dataclass_transform(frozen_default=True)
+class Module:
+    """A model or a part of one. Subclasses are frozen dataclasses without further ado::
+
+        class Affine(dgm.Module):
+            weight: Array
+            bias: Array
+
+            def __call__(self, x):
+                return x @ self.weight + self.bias
+
+    Fields that hold arrays, modules, or dicts, lists and tuples of these are the tree. Numbers, texts and functions are
+    settings. Make a changed copy with ``dataclasses.replace(module, field=value)``.
+    """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        dataclasses.dataclass(frozen=True, eq=False, repr=False)(cls)
+        trees.register(cls, _split, _join)
+
+    def __repr__(self) -> str:
+        def short(value: Any) -> str:
+            if is_array(value):
+                return f"{tuple(value.shape)} {value.dtype}"
+            if isinstance(value, tuple | list):
+                return f"[{', '.join(map(short, value))}]"
+            return getattr(value, "__name__", None) or repr(value)
+
+        fields = dataclasses.fields(self)  # type: ignore[arg-type]
+        return f"{type(self).__name__}({', '.join(f'{f.name}={short(getattr(self, f.name))}' for f in fields)})"
+
+
+M = TypeVar("M", bound=Module)
+
+
+def count_parameters(model: Any) -> int:
+    """How many numbers are trained."""
+    return sum(math.prod(leaf.shape) for leaf in trees.leaves(model) if is_array(leaf))
+
+
+# Initialisers: (generator, shape, fan_in, fan_out) -> weights in float32. Each keeps the variance of what passes through
+# a layer near 1, forwards (fan_in), or forwards and backwards (both).
+
+Initialiser = Callable[[Generator, tuple[int, ...], int, int], Array]
+
+
+def glorot_uniform(rng: Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Array:
+    """U(-a, a), a = sqrt(6 / (fan_in + fan_out)); for tanh and sigmoid (Glorot and Bengio 2010)."""
+    return (2.0 * rng.uniform(shape) - 1.0) * math.sqrt(6.0 / (fan_in + fan_out))
+
+
+def glorot_normal(rng: Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Array:
+    """N(0, 2 / (fan_in + fan_out)) (Glorot and Bengio 2010)."""
+    return rng.normal(shape) * math.sqrt(2.0 / (fan_in + fan_out))
+
+
+def he_uniform(rng: Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Array:
+    """U(-a, a), a = sqrt(6 / fan_in); for relu (He et al. 2015)."""
+    return (2.0 * rng.uniform(shape) - 1.0) * math.sqrt(6.0 / fan_in)
+
+
+def he_normal(rng: Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Array:
+    """N(0, 2 / fan_in); for relu (He et al. 2015)."""
+    return rng.normal(shape) * math.sqrt(2.0 / fan_in)
+
+
+def lecun_normal(rng: Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Array:
+    """N(0, 1 / fan_in); for linear layers (LeCun et al. 1998)."""
+    return rng.normal(shape) * math.sqrt(1.0 / fan_in)
+
+
+class Linear(Module):
+    """x W + b: (..., in) -> (..., out)."""
+
+    weight: Array  # (in, out)
+    bias: Array  # (out,)
+
+    @classmethod
+    def init(cls, rng: Generator, n_in: int, n_out: int, weight: Initialiser = glorot_uniform) -> Linear:
+        return cls(weight(rng, (n_in, n_out), n_in, n_out), zeros((n_out,)))
+
+    def __call__(self, x: Array) -> Array:
+        return x @ self.weight + self.bias
+
+
+class _Conv(Module):
+    """Weight (out, in, \\*window), bias (out,); (batch, in, \\*space) -> (batch, out, \\*space')."""
+
+    weight: Array
+    bias: Array
+    stride: int = 1
+    padding: int = 0
+    dilation: int = 1
+
+    def _with_bias(self, y: Array) -> Array:
+        return y + ad.reshape(self.bias, (-1,) + (1,) * (y.ndim - 2))
+
+
+def _conv_weight(rng: Generator, n_in: int, n_out: int, window: tuple[int, ...], turned: bool, weight: Initialiser) -> Array:
+    area = math.prod(window)
+    return weight(rng, (n_in, n_out, *window) if turned else (n_out, n_in, *window), n_in * area, n_out * area)
+
+
+class Conv1d(_Conv):
+    """A convolution along one axis: ``conv1d`` and a bias for each channel."""
+
+    @classmethod
+    def init(
+        cls,
+        rng: Generator,
+        n_in: int,
+        n_out: int,
+        window: int,
+        stride: int = 1,
+        padding: int = 0,
+        dilation: int = 1,
+        weight: Initialiser = he_uniform,
+    ) -> Conv1d:
+        return cls(_conv_weight(rng, n_in, n_out, (window,), False, weight), zeros((n_out,)), stride, padding, dilation)
+
+    def __call__(self, x: Array) -> Array:
+        return self._with_bias(ad.conv1d(x, self.weight, self.stride, self.padding, self.dilation))
+
+
+class Conv2d(_Conv):
+    """A convolution over height and width: ``conv2d`` and a bias for each channel."""
+
+    @classmethod
+    def init(
+        cls,
+        rng: Generator,
+        n_in: int,
+        n_out: int,
+        window: int,
+        stride: int = 1,
+        padding: int = 0,
+        dilation: int = 1,
+        weight: Initialiser = he_uniform,
+    ) -> Conv2d:
+        return cls(_conv_weight(rng, n_in, n_out, (window,) * 2, False, weight), zeros((n_out,)), stride, padding, dilation)
+
+    def __call__(self, x: Array) -> Array:
+        return self._with_bias(ad.conv2d(x, self.weight, self.stride, self.padding, self.dilation))
+
+
+class ConvTranspose2d(_Conv):
+    """Upsampling by the adjoint of a convolution: weight (in, out, k, k)."""
+
+    @classmethod
+    def init(
+        cls,
+        rng: Generator,
+        n_in: int,
+        n_out: int,
+        window: int,
+        stride: int = 1,
+        padding: int = 0,
+        dilation: int = 1,
+        weight: Initialiser = he_uniform,
+    ) -> ConvTranspose2d:
+        return cls(_conv_weight(rng, n_in, n_out, (window,) * 2, True, weight), zeros((n_out,)), stride, padding, dilation)
+
+    def __call__(self, x: Array) -> Array:
+        return self._with_bias(ad.conv_transpose2d(x, self.weight, self.stride, self.padding, self.dilation))
+
+
+class Embedding(Module):
+    """A vector for each of ``n`` symbols: whole numbers (...) -> (..., dim)."""
+
+    table: Array  # (n, dim)
+
+    @classmethod
+    def init(cls, rng: Generator, n: int, dim: int) -> Embedding:
+        return cls(rng.normal((n, dim)))
+
+    def __call__(self, symbols: Array) -> Array:
+        return ad.take(self.table, symbols, axis=0)
+
+
+class MLP(Module):
+    """Linear layers with an activation after each but the last."""
+
+    layers: tuple[Linear, ...]
+    activation: Callable[[Array], Array] = ad.relu
+
+    @classmethod
+    def init(
+        cls,
+        rng: Generator,
+        sizes: Sequence[int],
+        activation: Callable[[Array], Array] = ad.relu,
+        weight: Initialiser = glorot_uniform,
+    ) -> MLP:
+        """``sizes``: widths from input to output, ``[784, 400, 20]``."""
+        if len(sizes) < 2:
+            raise ValueError(f"MLP.init: wanted at least the widths of input and output, got {list(sizes)}")
+        return cls(tuple(Linear.init(rng, n, m, weight) for n, m in pairwise(sizes)), activation)
+
+    def __call__(self, x: Array) -> Array:
+        for layer in self.layers[:-1]:
+            x = self.activation(layer(x))
+        return self.layers[-1](x)

@@ -1,0 +1,109 @@
+"""Optimisers: how a gradient changes a model.
+
+Each is a pair of pure functions: ``state = opt.init(model)``, then ``model, state = opt.update(model, gradient, state)``.
+Nothing is changed in place; models, gradients and states are trees. Every optimiser *descends*: to climb an objective,
+hand it the gradient of minus the objective. ``learning_rate`` is a number, or a function of the step 0, 1, 2, ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from . import trees
+from .autodiff import sqrt
+from .backend import xp
+from .errors import TreeError, shape_text
+
+Tree = Any
+Rate = float | Callable[[float], float]
+
+
+class Optimizer(NamedTuple):
+    """``init(model) -> state`` and ``update(model, gradient, state) -> (model, state)``.
+
+    ``update`` raises :class:`~pydgm.errors.TreeError` when gradient and model are not the same tree.
+    """
+
+    init: Callable[[Tree], Tree]
+    update: Callable[[Tree, Tree, Tree], tuple[Tree, Tree]]
+
+
+class State(NamedTuple):
+    """What an optimiser remembers: the number of steps, and averages in the shape of the model."""
+
+    step: float
+    first: Tree = None
+    second: Tree = None
+
+
+def _rate(learning_rate: Rate, step: float) -> float:
+    return learning_rate(step) if callable(learning_rate) else learning_rate
+
+
+def _check(model: Tree, gradient: Tree) -> None:
+    weights, structure = trees.flatten(model)
+    slopes, found = trees.flatten(gradient)
+    trees.check_same(structure, found, "update: a gradient has the structure of its model")
+    for w, g, path in zip(weights, slopes, trees.paths(structure), strict=True):
+        if getattr(w, "shape", ()) != getattr(g, "shape", ()):  # broadcasting would hide the mistake
+            raise TreeError(f"update: the gradient of {path or 'the model'} is {shape_text(g)}, the model {shape_text(w)}")
+
+
+def _zeros_like(model: Tree) -> Tree:
+    return trees.map(xp.zeros_like, model)
+
+
+def sgd(learning_rate: Rate) -> Optimizer:
+    """w <- w - lr g."""
+
+    def update(model: Tree, gradient: Tree, state: State) -> tuple[Tree, State]:
+        _check(model, gradient)
+        lr = _rate(learning_rate, state.step)
+        return trees.map(lambda w, g: w - lr * g, model, gradient), State(state.step + 1.0)
+
+    return Optimizer(lambda model: State(0.0), update)
+
+
+def momentum(learning_rate: Rate, decay: float = 0.9) -> Optimizer:
+    """m <- decay m + g;  w <- w - lr m (Polyak 1964)."""
+
+    def update(model: Tree, gradient: Tree, state: State) -> tuple[Tree, State]:
+        _check(model, gradient)
+        lr = _rate(learning_rate, state.step)
+        m = trees.map(lambda m, g: decay * m + g, state.first, gradient)
+        return trees.map(lambda w, m: w - lr * m, model, m), State(state.step + 1.0, m)
+
+    return Optimizer(lambda model: State(0.0, _zeros_like(model)), update)
+
+
+def rmsprop(learning_rate: Rate, decay: float = 0.9, eps: float = 1e-8) -> Optimizer:
+    """v <- decay v + (1 - decay) g^2;  w <- w - lr g / (sqrt(v) + eps) (Tieleman and Hinton 2012)."""
+
+    def update(model: Tree, gradient: Tree, state: State) -> tuple[Tree, State]:
+        _check(model, gradient)
+        lr = _rate(learning_rate, state.step)
+        v = trees.map(lambda v, g: decay * v + (1.0 - decay) * (g * g), state.second, gradient)
+        model = trees.map(lambda w, g, v: w - lr * g / (sqrt(v) + eps), model, gradient, v)
+        return model, State(state.step + 1.0, None, v)
+
+    return Optimizer(lambda model: State(0.0, None, _zeros_like(model)), update)
+
+
+def adam(learning_rate: Rate = 1e-3, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8) -> Optimizer:
+    """m <- b1 m + (1 - b1) g;  v <- b2 v + (1 - b2) g^2;  w <- w - lr mh / (sqrt(vh) + eps) (Kingma and Ba 2015).
+
+    mh = m / (1 - b1^t) and vh = v / (1 - b2^t) undo the start at zero.
+    """
+
+    def update(model: Tree, gradient: Tree, state: State) -> tuple[Tree, State]:
+        _check(model, gradient)
+        t = state.step + 1.0
+        m = trees.map(lambda m, g: beta1 * m + (1.0 - beta1) * g, state.first, gradient)
+        v = trees.map(lambda v, g: beta2 * v + (1.0 - beta2) * (g * g), state.second, gradient)
+        size = _rate(learning_rate, state.step) / (1.0 - beta1**t)
+        scale = (1.0 - beta2**t) ** -0.5
+        model = trees.map(lambda w, m, v: w - size * m / (scale * sqrt(v) + eps), model, m, v)
+        return model, State(t, m, v)
+
+    return Optimizer(lambda model: State(0.0, _zeros_like(model), _zeros_like(model)), update)

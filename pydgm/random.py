@@ -1,0 +1,59 @@
+"""Noise. Nothing in pydgm is random unless a :class:`Generator` was handed to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from . import backend
+from .autodiff import stop_gradient
+from .backend import Array, xp
+
+
+class Generator:
+    """Draws from a ``seed``. One seed and one array library give one stream; different libraries give different streams.
+
+    Floats are float32 unless ``dtype="float64"`` is asked for.
+    """
+
+    def __init__(self, seed: int | Any = 0) -> None:
+        self._rng = backend.default_rng(seed)
+
+    def _draw(self, method: Callable[..., Any], shape: int | tuple[int, ...], dtype: str) -> Array:
+        return backend.asarray(method(shape, dtype=dtype), dtype=getattr(xp, dtype))
+
+    def normal(self, shape: int | tuple[int, ...] = (), dtype: str = "float32") -> Array:
+        """Standard normal numbers, N(0, 1)."""
+        return self._draw(self._rng.standard_normal, shape, dtype)
+
+    def uniform(self, shape: int | tuple[int, ...] = (), dtype: str = "float32") -> Array:
+        """Uniform numbers in [0, 1)."""
+        return self._draw(self._rng.random, shape, dtype)
+
+    def integers(self, low: int, high: int, shape: int | tuple[int, ...] = ()) -> Array:
+        """Whole numbers from ``low`` up to, but not with, ``high``."""
+        return backend.asarray(self._rng.integers(low, high, shape))
+
+    def bernoulli(self, p: Array) -> Array:
+        """1 with probability ``p``, else 0, in the shape and dtype of ``p``. The draw has no derivative in ``p``."""
+        p = stop_gradient(p)
+        dtype = "float64" if "64" in str(p.dtype) else "float32"
+        return xp.astype(self.uniform(tuple(p.shape), dtype) < p, p.dtype)
+
+    def categorical(self, logits: Array) -> Array:
+        """One index for each row of ``logits`` over the last axis, with probabilities softmax(logits): Gumbel's maximum."""
+        logits = stop_gradient(logits)
+        dtype = "float64" if "64" in str(logits.dtype) else "float32"
+        gumbel = -xp.log(-xp.log1p(-self.uniform(tuple(logits.shape), dtype)) + 1e-30)  # log1p: uniform can be 0, not 1
+        return xp.argmax(logits + gumbel, axis=-1)
+
+    def permutation(self, n: int) -> Array:
+        """0, ..., n - 1 in random order."""
+        return xp.argsort(self.uniform((n,), "float64"))
+
+    def batches(self, n: int, size: int) -> Any:
+        """Index arrays: 0, ..., n - 1 once in random order, ``size`` at a time; a last short one is left out."""
+        if not 0 < size <= n:
+            raise ValueError(f"batches of {size} from {n} examples: wanted between 1 and {n}")
+        order = self.permutation(n)
+        return (order[i : i + size] for i in range(0, n - size + 1, size))

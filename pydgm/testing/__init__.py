@@ -1,0 +1,24 @@
+"""Property-test your own derivatives in three lines::
+
+    @given(dgm.testing.arrays())
+    def test_my_op(x):
+        dgm.testing.check_grads(my_op, [x])
+
+The strategies need Hypothesis (``pip install "pydgm[test]"``); ``check_grads`` needs NumPy alone.
+"""
+
+from typing import Any
+
+from .gradients import check_grads, numerical_derivative
+
+__all__ = ["arrays", "axes", "broadcastable_shapes", "check_grads", "numerical_derivative", "shapes", "trees"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"pydgm.testing has no {name!r}")
+    try:
+        from . import strategies
+    except ImportError as error:
+        raise ImportError(f'dgm.testing.{name} needs Hypothesis ({error}): pip install "pydgm[test]"') from None
+    return getattr(strategies, name)

@@ -1,0 +1,139 @@
+"""Trees: arrays inside dicts, lists, tuples and modules, taken apart and put together again.
+
+A *leaf* is an array, a tensor or a Python float. Whatever else is met (integers, strings, ``None``, functions) is part
+of the tree's *structure*: two trees of equal structure can be walked together. Models, gradients, optimiser states and
+arguments of functions are all trees, so nothing above this file has to know which of them it holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from .backend import is_array
+from .errors import TreeError
+
+Tree = Any
+
+
+class Structure(NamedTuple):
+    """What is left of a tree when its leaves are taken out. Comparable; holds one entry for each child."""
+
+    kind: Any  # the container's type, or LEAF, or CONSTANT
+    keys: tuple[Any, ...]  # how each child is reached: dict keys, positions, field names
+    children: tuple[Any, ...]
+    fixed: Any = None  # a constant's value; a module's settings
+
+    def __str__(self) -> str:
+        if self.kind is LEAF:
+            return "*"
+        if self.kind is CONSTANT:
+            return repr(self.fixed)
+        inside = ", ".join(f"{k}: {c}" for k, c in zip(self.keys, self.children, strict=True))
+        return f"{self.kind.__name__}({inside})"
+
+
+LEAF, CONSTANT = "leaf", "constant"
+_STAR = Structure(LEAF, (), ())
+
+Split = Callable[[Any], tuple[tuple[Any, ...], tuple[Any, ...], Any]]
+Join = Callable[[type, tuple[Any, ...], list[Any], Any], Any]
+_containers: dict[type, tuple[Split, Join]] = {}
+
+
+def register(cls: type, split: Split, join: Join) -> None:
+    """Make ``cls`` a container. ``split(x) -> (keys, children, fixed)``; ``join(cls, keys, children, fixed) -> x``."""
+    _containers[cls] = (split, join)
+
+
+def _split_dict(x: dict[Any, Any]) -> tuple[tuple[Any, ...], tuple[Any, ...], Any]:
+    keys = tuple(sorted(x) if all(isinstance(k, str) for k in x) else x)  # {"w", "b"} and {"b", "w"} are one structure
+    return keys, tuple([x[k] for k in keys]), None
+
+
+register(dict, _split_dict, lambda cls, keys, values, _: dict(zip(keys, values, strict=True)))
+register(list, lambda x: (tuple(range(len(x))), tuple(x), None), lambda cls, keys, values, _: list(values))
+register(tuple, lambda x: (tuple(range(len(x))), tuple(x), None), lambda cls, keys, values, _: tuple(values))
+
+
+def _container(cls: type) -> tuple[Split, Join] | None:
+    known = _containers.get(cls)
+    if known is None and issubclass(cls, tuple) and hasattr(cls, "_fields"):  # a NamedTuple registers itself
+        register(cls, lambda x: (x._fields, tuple(x), None), lambda c, keys, values, _: c(*values))
+        known = _containers[cls]
+    return known
+
+
+def flatten(tree: Tree) -> tuple[list[Any], Structure]:
+    """The leaves of ``tree`` in order, and its structure."""
+    leaves: list[Any] = []
+    return leaves, _flatten(tree, leaves)
+
+
+def _flatten(x: Any, leaves: list[Any]) -> Structure:
+    container = _container(type(x))
+    if container is not None:
+        keys, children, fixed = container[0](x)
+        return Structure(type(x), keys, tuple([_flatten(child, leaves) for child in children]), fixed)
+    if isinstance(x, float) or is_array(x):
+        leaves.append(x)
+        return _STAR
+    return Structure(CONSTANT, (), (), x)
+
+
+def unflatten(structure: Structure, leaves: list[Any]) -> Tree:
+    """The tree of ``structure`` with ``leaves`` put in, in order."""
+    return _unflatten(structure, iter(leaves))
+
+
+def _unflatten(s: Structure, leaves: Any) -> Any:
+    if s.kind is LEAF:
+        return next(leaves)
+    if s.kind is CONSTANT:
+        return s.fixed
+    return _containers[s.kind][1](s.kind, s.keys, [_unflatten(child, leaves) for child in s.children], s.fixed)
+
+
+def leaves(tree: Tree) -> list[Any]:
+    """The leaves of ``tree``, in order."""
+    return flatten(tree)[0]
+
+
+def paths(structure: Structure, above: str = "") -> list[str]:
+    """A readable name for each leaf: ``encoder.layers[0].weight``."""
+    if structure.kind is LEAF:
+        return [above]
+    found: list[str] = []
+    for key, child in zip(structure.keys, structure.children, strict=True):
+        plain = isinstance(key, str) and key.isidentifier() and structure.kind is not dict
+        found += paths(child, (f"{above}.{key}" if above else key) if plain else f"{above}[{key!r}]")
+    return found
+
+
+def check_same(expected: Structure, found: Structure, what: str) -> None:
+    """Raise :class:`~pydgm.errors.TreeError` unless both are the same, saying where they part."""
+    if expected != found:
+        raise TreeError(f"{what}: {_difference(expected, found, 'the tree')}")
+
+
+def _difference(a: Structure, b: Structure, where: str) -> str:
+    if a.kind != b.kind or a.keys != b.keys:
+        return f"{where} was {a} and is now {b}"
+    for key, x, y in zip(a.keys, a.children, b.children, strict=True):
+        if x != y:
+            return _difference(x, y, f"{where}[{key!r}]")
+    return f"{where} was made with {a.fixed!r} and is now made with {b.fixed!r}"
+
+
+def map(f: Callable[..., Any], tree: Tree, *others: Tree) -> Tree:
+    """``f`` applied to each leaf of ``tree`` together with the leaves of ``others`` in the same place.
+
+    Raises :class:`~pydgm.errors.TreeError` where the structures differ.
+    """
+    first, structure = flatten(tree)
+    rest = []
+    for other in others:
+        its_leaves, its_structure = flatten(other)
+        check_same(structure, its_structure, "trees that are walked together must have the same structure")
+        rest.append(its_leaves)
+    return unflatten(structure, [f(*together) for together in zip(first, *rest, strict=True)])
