@@ -1,0 +1,21 @@
+"""Data: toys in the plane, readers for real files, and characters rendered from fonts, for which nothing is downloaded."""
+
+from .files import DataError, Images, binarized_mnist, find, mnist
+from .glyphs import ALPHABETS, glyphs
+from .toys import checkerboard, grid_of_gaussians, moons, ring_of_gaussians, rings, swiss_roll
+
+__all__ = [
+    "ALPHABETS",
+    "DataError",
+    "Images",
+    "binarized_mnist",
+    "checkerboard",
+    "find",
+    "glyphs",
+    "grid_of_gaussians",
+    "mnist",
+    "moons",
+    "ring_of_gaussians",
+    "rings",
+    "swiss_roll",
+]

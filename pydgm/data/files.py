@@ -1,0 +1,126 @@
+"""Real data: where it is looked for, and readers that say what is wrong with a file."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import os
+import struct
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy
+
+FloatArray = numpy.ndarray[Any, numpy.dtype[numpy.float32]]
+ByteArray = numpy.ndarray[Any, numpy.dtype[numpy.uint8]]
+
+
+class DataError(ValueError):
+    """A data file is missing, or is not what its name says."""
+
+
+class Images(NamedTuple):
+    """Grey images in rows: values in [0, 1], float32; labels are whole numbers."""
+
+    train: FloatArray  # (n, height * width)
+    train_labels: numpy.ndarray[Any, Any]  # (n,)
+    test: FloatArray
+    test_labels: numpy.ndarray[Any, Any]
+    source: str  # what they are, in words
+
+
+def cache() -> Path:
+    """The user's own cache, where ``python -m pydgm.data`` puts downloads."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pydgm"
+
+
+def find(name: str, folder: str | os.PathLike[str] | None = None) -> Path | None:
+    """The folder of the data set ``name``, or ``None`` if it is nowhere.
+
+    Looked for in ``folder``, else in ``PYDGM_DATA``; what is named there must be there, or :class:`DataError` is raised.
+    With neither, in ``../shared/data`` beside the project (one copy for a whole class), then in the user's cache.
+    """
+    named = folder or os.environ.get("PYDGM_DATA")
+    if named:
+        wanted = Path(named) / name
+        if not wanted.is_dir():
+            raise DataError(f"there is no folder {wanted}: --data and PYDGM_DATA name a folder that holds {name}/")
+        return wanted
+    beside = Path(__file__).resolve().parents[2].parent / "shared" / "data"
+    return next((place / name for place in (beside, cache()) if (place / name).is_dir()), None)
+
+
+def read_idx(path: Path, dims: int) -> ByteArray:
+    """An idx file of bytes with ``dims`` axes, gzipped or not: the format of MNIST.
+
+    Header, big-endian: two zero bytes, the type (8: unsigned byte), the number of axes, then each axis's length.
+    """
+    try:
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
+            header = file.read(4 + 4 * dims)
+            if len(header) < 4 or header[:4] != bytes([0, 0, 8, dims]):
+                raise DataError(f"{path} starts with {header[:4].hex()}, an idx file of {dims} axes with 000008{dims:02x}")
+            if len(header) < 4 + 4 * dims:
+                raise DataError(f"{path} is truncated: its header ends after {len(header)} bytes")
+            shape = struct.unpack(f">{dims}I", header[4:])
+            size = math.prod(shape)
+            body = file.read(size + 1)
+    except FileNotFoundError:
+        raise DataError(f"{path} is missing") from None
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path} cannot be read: {error}") from None
+    if len(body) != size:
+        found = "more" if len(body) > size else f"only {len(body)}"
+        raise DataError(f"{path} is damaged: its header promises {size} bytes of data, it holds {found}")
+    return numpy.frombuffer(body, dtype=numpy.uint8).reshape(shape)
+
+
+def _either(folder: Path, name: str) -> Path:
+    plain = folder / name
+    return plain if plain.exists() else folder / f"{name}.gz"
+
+
+def mnist(folder: str | os.PathLike[str]) -> Images:
+    """Handwritten digits (LeCun, Cortes and Burges) from the four idx files, gzipped or not: 60,000 and 10,000, 28 x 28."""
+    parts: dict[str, Any] = {}
+    for split, name in (("train", "train"), ("t10k", "test")):
+        images = read_idx(_either(Path(folder), f"{split}-images-idx3-ubyte"), 3)
+        labels = read_idx(_either(Path(folder), f"{split}-labels-idx1-ubyte"), 1)
+        if images.shape[1:] != (28, 28) or len(images) != len(labels) or len(images) == 0:
+            raise DataError(
+                f"{folder}: {split} holds images {images.shape} and labels {labels.shape}, not (n, 28, 28) and (n,)"
+            )
+        if labels.max() > 9:
+            raise DataError(f"{folder}: {split} holds the label {labels.max()}, digits end at 9")
+        parts[name] = images.reshape(len(images), 784).astype("float32") / numpy.float32(255)
+        parts[f"{name}_labels"] = labels
+    return Images(**parts, source="MNIST, handwritten digits")
+
+
+class BinaryImages(NamedTuple):
+    """Black and white images in rows: uint8 zeros and ones."""
+
+    train: ByteArray
+    valid: ByteArray
+    test: ByteArray
+
+
+def binarized_mnist(path: str | os.PathLike[str]) -> BinaryImages:
+    """The fixed binarisation of MNIST (Larochelle): ``train``, ``valid``, ``test`` in one npz file, rows of 784 bits."""
+    try:
+        with numpy.load(path, allow_pickle=False) as file:
+            parts = {name: numpy.asarray(file[name]) for name in BinaryImages._fields}
+    except FileNotFoundError:
+        raise DataError(f"{path} is missing") from None
+    except KeyError as error:
+        raise DataError(f"{path} has no array {error}: wanted train, valid and test") from None
+    except (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(f"{path} is no readable npz file: {error}") from None
+    for name, part in parts.items():
+        if part.ndim != 2 or part.shape[1] != 784 or len(part) == 0:
+            raise DataError(f"{path}: {name} has shape {part.shape}, wanted (n, 784)")
+        if part.dtype != numpy.uint8 or part.max() > 1:
+            raise DataError(f"{path}: {name} holds {part.dtype} up to {part.max()}, wanted uint8 zeros and ones")
+    return BinaryImages(**parts)

@@ -1,0 +1,62 @@
+"""Points in the plane: ``(generator, n) -> (n, 2)`` in float32, with shapes that are hard in different ways.
+
+The mixtures come as distributions too, where a density is wanted: ``ring_of_gaussians()`` and ``grid_of_gaussians()``.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy
+
+from ..autodiff import cos, reshape, sin, stack
+from ..backend import Array, asarray, xp
+from ..distributions import Mixture, Normal
+from ..random import Generator
+
+
+def _mixture(means: numpy.ndarray, scale: float) -> Mixture:
+    means = means.astype("float32")
+    return Mixture(asarray(numpy.zeros(len(means), "float32")), Normal(asarray(means), scale), event_ndim=1)
+
+
+def ring_of_gaussians(modes: int = 8, radius: float = 2.0, scale: float = 0.02) -> Mixture:
+    """``modes`` equal Gaussians on a circle: the mode-collapse test of the VEEGAN and PacGAN papers."""
+    angle = 2.0 * math.pi * numpy.arange(modes) / modes
+    return _mixture(radius * numpy.stack([numpy.cos(angle), numpy.sin(angle)], axis=1), scale)
+
+
+def grid_of_gaussians(side: int = 5, spacing: float = 2.0, scale: float = 0.05) -> Mixture:
+    """``side`` x ``side`` equal Gaussians on a square grid around 0."""
+    line = spacing * (numpy.arange(side) - (side - 1) / 2.0)
+    return _mixture(numpy.stack(numpy.meshgrid(line, line), axis=-1).reshape(-1, 2), scale)
+
+
+def swiss_roll(rng: Generator, n: int, noise: float = 0.1) -> Array:
+    """A spiral of one and a half turns, about 2 wide."""
+    t = 1.5 * math.pi * (1.0 + 2.0 * rng.uniform((n,)))
+    return (stack([t * cos(t), t * sin(t)], axis=1) + 5.0 * noise * rng.normal((n, 2))) / 7.0
+
+
+def moons(rng: Generator, n: int, noise: float = 0.1) -> Array:
+    """Two half circles, each reaching into the other."""
+    angle = math.pi * rng.uniform((n,))
+    lower = xp.astype(rng.uniform((n,)) < 0.5, xp.float32)
+    x = (1.0 - 2.0 * lower) * cos(angle) + lower
+    y = (1.0 - 2.0 * lower) * sin(angle) + 0.5 * lower
+    return stack([x, y], axis=1) + noise * rng.normal((n, 2))
+
+
+def rings(rng: Generator, n: int, noise: float = 0.08) -> Array:
+    """Two circles around one centre, of radius 1 and 2."""
+    angle = 2.0 * math.pi * rng.uniform((n,))
+    radius = 1.0 + xp.astype(rng.uniform((n,)) < 0.5, xp.float32)
+    return reshape(radius, (-1, 1)) * stack([cos(angle), sin(angle)], axis=1) + noise * rng.normal((n, 2))
+
+
+def checkerboard(rng: Generator, n: int, squares: int = 4) -> Array:
+    """Uniform on every other square of a board from -2 to 2."""
+    row = xp.astype(rng.integers(0, squares, (n,)), xp.float32)
+    column = 2.0 * xp.astype(rng.integers(0, squares // 2, (n,)), xp.float32) + row - 2.0 * xp.floor(row / 2.0)
+    corner = stack([column, row], axis=1)
+    return (corner + rng.uniform((n, 2))) * (4.0 / squares) - 2.0
