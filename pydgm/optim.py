@@ -7,15 +7,16 @@ hand it the gradient of minus the objective. ``learning_rate`` is a number, or a
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple, TypeVar
 
 from . import trees
-from .autodiff import sqrt
+from .autodiff import grad, sqrt
 from .backend import xp
 from .errors import TreeError, shape_text
 
 Tree = Any
+Model = TypeVar("Model")
 Rate = float | Callable[[float], float]
 
 
@@ -107,3 +108,19 @@ def adam(learning_rate: Rate = 1e-3, beta1: float = 0.9, beta2: float = 0.999, e
         return model, State(t, m, v)
 
     return Optimizer(lambda model: State(0.0, _zeros_like(model), _zeros_like(model)), update)
+
+
+def fit(
+    model: Model,
+    loss: Callable[..., Any],
+    optimizer: Optimizer,
+    batches: Iterable[tuple[Any, ...]],
+    after: Callable[[Model], Model] | None = None,
+) -> Model:
+    """One step down ``loss(model, *batch)`` for each batch; ``after`` each, a change of the model (clipped weights, say)."""
+    state = optimizer.init(model)
+    gradient = grad(loss)
+    for batch in batches:
+        model, state = optimizer.update(model, gradient(model, *batch), state)
+        model = model if after is None else after(model)
+    return model

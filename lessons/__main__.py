@@ -1,0 +1,65 @@
+"""``python -m lessons`` lists the lessons; ``python -m lessons run NAME...`` runs some, each in a process of its own."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+from pydgm.lesson import add_options
+
+HERE = Path(__file__).parent
+
+
+def scripts() -> dict[str, Path]:
+    """Every lesson, ``family/name``, and its script."""
+    return {f"{path.parent.name}/{path.stem}": path for path in sorted(HERE.glob("*/*.py")) if not path.stem.startswith("_")}
+
+
+def summary(path: Path) -> str:
+    """The first line of a lesson's docstring."""
+    return (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split("\n")[0]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit status 0: every claim holds; 1: one fails, or a lesson ends with an error; 2: bad usage."""
+    parser = argparse.ArgumentParser(prog="python -m lessons", description=__doc__)
+    commands = parser.add_subparsers(dest="command", metavar="run")
+    runner = commands.add_parser("run", help="run lessons, check their claims, write figures/NAME.png and .json")
+    runner.add_argument("names", nargs="*", metavar="NAME", help="gan_vs_wgan, or adversarial/gan_vs_wgan")
+    runner.add_argument("--all", action="store_true", help="every lesson")
+    add_options(runner)
+    argv = sys.argv[1:] if argv is None else argv
+    options = parser.parse_args(argv)
+    known = scripts()
+    if options.command is None:
+        width = max(map(len, known))
+        for name, path in known.items():
+            print(f"{name:<{width}}  {summary(path)}")
+        return 0
+    if options.all == bool(options.names):
+        runner.error("name the lessons to run, or --all of them")
+    short = {name.rpartition("/")[2]: name for name in known}
+    wanted = list(known) if options.all else [short.get(name, name) for name in options.names]
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        runner.error(f"no lesson {', '.join(unknown)}; there are {', '.join(known)}")
+    passed_on = [f"--{options.mode}"] if options.mode != "default" else []
+    for option in ("seed", "backend", "data", "out"):
+        value = getattr(options, option)
+        passed_on += [] if value is None else [f"--{option}", str(value)]
+    codes = {}
+    for name in wanted:
+        codes[name] = subprocess.run([sys.executable, str(known[name]), *passed_on], check=False).returncode
+        if codes[name] == 2:  # bad usage is bad for every lesson
+            return 2
+        print(flush=True)
+    failed = [name for name, code in codes.items() if code]
+    print(f"all claims hold in {len(codes)} lessons" if not failed else f"not so: {', '.join(failed)}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,6 @@
+"""The harness of lessons: options, seed, data, progress, claims that are checked, figures that can be read from afar."""
+
+from .claims import Claim
+from .run import Run, add_options, start, tiles
+
+__all__ = ["Claim", "Run", "add_options", "start", "tiles"]

@@ -1,0 +1,52 @@
+"""A claim: a sentence about a figure, the number measured, and the bound that it has to keep."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+_RELATIONS: dict[str, Callable[[Any, Any], bool]] = {
+    "<=": operator.le,
+    ">=": operator.ge,
+    "<": operator.lt,
+    ">": operator.gt,
+    "==": operator.eq,
+    "within": lambda x, bounds: bounds[0] <= x <= bounds[1],
+}
+
+
+class Claim(NamedTuple):
+    """``measured relation bound``. A NaN keeps no bound."""
+
+    claim: str
+    measured: float
+    relation: str
+    bound: Any  # a number; for "within", the lowest and the highest
+
+    @property
+    def holds(self) -> bool:
+        return bool(_RELATIONS[self.relation](self.measured, self.bound))
+
+    def as_json(self) -> dict[str, Any]:
+        return {**self._asdict(), "holds": self.holds}
+
+
+def check_relation(relation: str) -> None:
+    if relation not in _RELATIONS:
+        raise ValueError(f"a claim's relation is one of {', '.join(_RELATIONS)}, not {relation!r}")
+
+
+def _number(x: Any) -> str:
+    if isinstance(x, list | tuple):
+        return " to ".join(map(_number, x))
+    return f"{x:.4g}"
+
+
+def table(claims: Sequence[Claim]) -> str:
+    """The claims as lines of text: holds or FAILS, the measured number, the bound."""
+    lines = []
+    for c in claims:
+        said = f"{_number(c.measured)} {c.relation} {_number(c.bound)}"
+        lines.append(f"  {'holds' if c.holds else 'FAILS'}  {said:<28} {c.claim}")
+    return "\n".join(lines)

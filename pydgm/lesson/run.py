@@ -1,0 +1,228 @@
+"""One run of a lesson, from its options to its picture and its numbers.
+
+run = lesson.start("adversarial/gan_vs_wgan", __doc__, lecture="L1, section 1.2", figure="Figure 1")
+for step in run.progress(run.pick(quick=300, default=3000), "training"):
+    ...
+run.claim("the critic's slope between the means is constant", variation, "<=", 0.1)
+run.finish(figure, numbers)
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import ctypes
+import json
+import os
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy
+
+from .. import backend, data
+from ..errors import BackendError
+from ..random import Generator
+from .claims import Claim, check_relation, table
+
+T = TypeVar("T")
+STYLE = Path(__file__).parent / "lecture.mplstyle"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options that every lesson takes."""
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument("--quick", dest="mode", action="store_const", const="quick", help="under 10 seconds, fewer claims")
+    mode.add_argument(
+        "--full", dest="mode", action="store_const", const="full", help="the paper's own setting, minutes to hours"
+    )
+    parser.add_argument("--seed", type=_seed, default=0, metavar="N", help="of all random numbers (default 0)")
+    parser.add_argument("--backend", choices=["numpy", "cupy"], help="array library (default: PYDGM_BACKEND, else numpy)")
+    parser.add_argument("--data", metavar="DIR", help="folder of data sets (default: PYDGM_DATA, else what is at hand)")
+    parser.add_argument("--out", metavar="DIR", default="figures", help="where picture and numbers go (default figures/)")
+    parser.set_defaults(mode="default")
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"a seed is a whole number from 0, not {text!r}")
+    return int(text)
+
+
+def _refuse(message: object) -> Any:
+    """Bad usage: one sentence, exit status 2."""
+    print(f"error: {message}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def _keep_freed_memory() -> None:
+    """Let glibc hand freed arrays out again instead of returning them to the system: each new one costs page faults.
+
+    Halves the time of eager training steps. On other systems there is no ``mallopt``, and nothing to do.
+    """
+    with contextlib.suppress(AttributeError, OSError, TypeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        trim_threshold, mmap_threshold = -1, -3  # the names' values in malloc.h
+        mallopt(trim_threshold, 256 << 20)
+        mallopt(mmap_threshold, 32 << 20)
+
+
+def start(name: str, doc: str | None, lecture: str, figure: str) -> Run:
+    """Read the options, choose the backend, make sure that the results can be written, seed the noise.
+
+    Options are read from the command line when the lesson is the program that runs; in a notebook all have their
+    defaults. A wrong one, a missing backend or an unwritable folder ends the program with a sentence and status 2.
+    """
+    program = Path(sys.argv[0]).stem == name.rpartition("/")[2]
+    parser = argparse.ArgumentParser(description=(doc or "").strip().split("\n\n")[0])
+    add_options(parser)
+    options = parser.parse_args(sys.argv[1:] if program else [])
+    try:
+        if options.backend:
+            backend.use(options.backend)
+        import matplotlib.style
+    except BackendError as error:
+        _refuse(error)
+    except ImportError:
+        _refuse('lessons draw with matplotlib: pip install "pydgm[lessons]"')
+    if program:
+        matplotlib.use("Agg")  # a picture in a file, also where there is no screen
+    matplotlib.style.use(STYLE)
+    _keep_freed_memory()
+    out = Path(options.out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        _refuse(f"cannot write into {out}: {error.strerror}")
+    return Run(name, lecture, figure, options, out, program)
+
+
+class Run:
+    """A lesson while it runs. ``rng`` is its noise, ``mode`` is quick, default or full."""
+
+    def __init__(self, name: str, lecture: str, figure: str, options: argparse.Namespace, out: Path, program: bool) -> None:
+        self.name, self.lecture, self.figure = name, lecture, figure
+        self.seed: int = options.seed
+        self.mode: str = options.mode
+        self.rng = Generator(options.seed)
+        self.claims: list[Claim] = []
+        self._data, self._out, self._program = options.data, out, program
+        self._started = time.perf_counter()
+        print(f"{name}: {lecture}, {figure} (seed {self.seed}, {self.mode}, {backend.xp.name})", flush=True)
+
+    def pick(self, *, quick: T, default: T, full: T | None = None) -> T:
+        """One value for each mode; ``full`` is the default's unless it is given."""
+        return {"quick": quick, "default": default, "full": default if full is None else full}[self.mode]
+
+    def progress(self, steps: int | Iterable[T], what: str) -> Iterable[Any]:
+        """``steps``, with a bar on a terminal."""
+        from tqdm import tqdm
+
+        bar: Iterable[Any] = tqdm(range(steps) if isinstance(steps, int) else steps, desc=what, disable=None, leave=False)
+        return bar
+
+    def digits(self) -> data.Images:
+        """MNIST where it is at hand, else digits drawn from fonts; says which."""
+
+        def read() -> data.Images:
+            folder = data.find("mnist", self._data)
+            return data.glyphs(alphabets=["digits"], seed=self.seed) if folder is None else data.mnist(folder)
+
+        found: data.Images = self.load(read)
+        return found
+
+    def load(self, read: Callable[[], Any]) -> Any:
+        """The result of ``read``; a missing or damaged file ends the program with a sentence and status 2."""
+        try:
+            found = read()
+        except data.DataError as error:
+            _refuse(error)
+        print(f"data: {getattr(found, 'source', 'read')}", flush=True)
+        return found
+
+    def claim(self, claim: str, measured: Any, relation: str, bound: Any) -> None:
+        """A sentence about the figure: ``measured`` keeps ``bound``, by ``<= >= < > ==`` or ``within`` (two bounds)."""
+        check_relation(relation)
+        self.claims.append(Claim(claim, float(measured), relation, bound))
+
+    def finish(self, figure: Any, numbers: dict[str, Any]) -> None:
+        """Write NAME.png and NAME.json, print the claims. As a program, end with status 1 where a claim fails."""
+        seconds = time.perf_counter() - self._started
+        short = self.name.rpartition("/")[2]
+        report = {
+            "lesson": self.name,
+            "lecture": self.lecture,
+            "figure": self.figure,
+            "seed": self.seed,
+            "mode": self.mode,
+            "backend": backend.xp.name,
+            "seconds": round(seconds, 2),
+            "versions": _versions(),
+            "claims": [c.as_json() for c in self.claims],
+            "numbers": _plain(numbers),
+        }
+        try:
+            text = json.dumps(report, indent=1, allow_nan=False, ensure_ascii=False)
+            _write(self._out / f"{short}.png", lambda file: figure.savefig(file, format="png", metadata={"Software": None}))
+            _write(self._out / f"{short}.json", lambda file: file.write(f"{text}\n".encode()))
+        except OSError as error:
+            _refuse(f"cannot write into {self._out}: {error.strerror}")
+        print(table(self.claims))
+        failed = sum(not c.holds for c in self.claims)
+        print(f"{len(self.claims) - failed} of {len(self.claims)} claims hold; {self._out / short}.png, .json; {seconds:.1f} s")
+        if self._program:
+            raise SystemExit(1 if failed else 0)
+
+
+def _write(path: Path, write: Callable[[Any], Any]) -> None:
+    """Whole or not at all: into a file beside, then moved into place."""
+    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            write(file)
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(beside, 0o666 & ~umask)  # mkstemp's files are private
+        os.replace(beside, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(beside)
+        raise
+
+
+def _plain(x: Any) -> Any:
+    """Numbers and arrays as JSON has them, rounded to six digits; NaN and infinity as text."""
+    if isinstance(x, dict):
+        return {str(key): _plain(value) for key, value in x.items()}
+    if isinstance(x, str | bool | int | None):
+        return x
+    if isinstance(x, list | tuple):
+        return [_plain(value) for value in x]
+    found = backend.to_numpy(x)
+    if found.ndim:
+        return [_plain(value) for value in found]
+    number = float(found)
+    return float(f"{number:.6g}") if numpy.isfinite(number) else str(number)
+
+
+def _versions() -> dict[str, str]:
+    from importlib import metadata
+
+    import matplotlib
+
+    try:
+        own = metadata.version("pydgm")
+    except metadata.PackageNotFoundError:
+        own = "not installed"
+    return {"pydgm": own, "python": platform.python_version(), "numpy": numpy.__version__, "matplotlib": matplotlib.__version__}
+
+
+def tiles(images: Any, rows: int, side: int = 28) -> numpy.ndarray[Any, Any]:
+    """Square images (n, side * side) as one picture of ``rows`` rows."""
+    return backend.to_numpy(images).reshape(rows, -1, side, side).swapaxes(1, 2).reshape(rows * side, -1)

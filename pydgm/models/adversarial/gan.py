@@ -1,0 +1,45 @@
+"""The vanilla GAN: min over G, max over D of V(D, G) = E_x[log D(x)] + E_z[log(1 - D(G(z)))].
+
+Goodfellow et al. 2014; lectures L0, L1 section 1.1, L2, L3, L4. A discriminator returns a *logit* d, and D = sigmoid(d):
+then log D = -softplus(-d) and log(1 - D) = -softplus(d), which neither overflow nor round to log 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ...autodiff import exp, mean, sigmoid, softplus
+from ...backend import Array
+from ...divergences import trapezoid
+
+Network = Callable[[Array], Array]
+
+
+def discriminator_loss(discriminator: Network, real: Array, fake: Array) -> Array:
+    """-V(D, G), estimated from samples: mean softplus(-d(x)) + mean softplus(d(G(z))). In nats."""
+    return mean(softplus(-discriminator(real))) + mean(softplus(discriminator(fake)))
+
+
+def saturating_generator_loss(discriminator: Network, fake: Array) -> Array:
+    """E_z[log(1 - D(G(z)))], the generator's part of V. Flat where D is sure of itself: its gradient there is D'."""
+    return -mean(softplus(discriminator(fake)))
+
+
+def generator_loss(discriminator: Network, fake: Array) -> Array:
+    """-E_z[log D(G(z))], the non-saturating form that is used in practice: same fixed points, gradient where D is sure."""
+    return mean(softplus(-discriminator(fake)))
+
+
+def optimal_logit(log_p: Array, log_q: Array) -> Array:
+    """The logit of D*(x) = p(x) / (p(x) + q(x)), the best discriminator of data p and generator q: log p - log q."""
+    return log_p - log_q
+
+
+def optimal_discriminator(log_p: Array, log_q: Array) -> Array:
+    """D*(x) = p(x) / (p(x) + q(x)) from log densities; right in the far tails too, where p and q round to 0."""
+    return sigmoid(optimal_logit(log_p, log_q))
+
+
+def value_quadrature(logit: Array, log_p: Array, log_q: Array, x: Array) -> Array:
+    """V(D) = E_p[log D] + E_q[log(1 - D)] on a grid ``x``. At D*: 2 JSD(p, q) - log 4."""
+    return trapezoid(exp(log_p) * -softplus(-logit) + exp(log_q) * -softplus(logit), x)

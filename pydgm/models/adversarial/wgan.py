@@ -1,0 +1,46 @@
+"""The Wasserstein GAN: W(p, q) = sup over K-Lipschitz f of (E_p[f(x)] - E_q[f(x)]) / K.
+
+Arjovsky et al. 2017; Gulrajani et al. 2017; lectures L0, L1 section 1.2, L2, L3, L4. The network f is a *critic*: it is
+not a classifier and its values have no bounds (L3 and L4 say "1 for real, 0 for generated"; that is the discriminator).
+Two ways keep it Lipschitz: its *weights* are clipped (L0 and L2 say "gradient clipping", which is something else), or
+its gradient is pulled towards length 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from ... import trees
+from ...autodiff import clip, grad, mean, reshape, square, sum, vector_norm
+from ...backend import Array
+from ...random import Generator
+
+Network = Callable[[Array], Array]
+Model = TypeVar("Model")
+
+
+def critic_loss(critic: Network, real: Array, fake: Array) -> Array:
+    """-(E_p[f(x)] - E_q[f(G(z))]), estimated from samples: minus K times a lower bound on W. In the units of f."""
+    return mean(critic(fake)) - mean(critic(real))
+
+
+def generator_loss(critic: Network, fake: Array) -> Array:
+    """-E_z[f(G(z))]."""
+    return -mean(critic(fake))
+
+
+def clip_weights(critic: Model, c: float) -> Model:
+    """Every weight and bias put back into [-c, c] after an update, which bounds the slope of f by some K (Arjovsky et al.)."""
+    clipped: Model = trees.map(lambda w: clip(w, -c, c), critic)
+    return clipped
+
+
+def gradient_penalty(critic: Network, real: Array, fake: Array, rng: Generator) -> Array:
+    """E[(|grad_x f(x^)| - 1)^2] at x^ = u x + (1 - u) G(z), u uniform: one u for each example (Gulrajani et al.).
+
+    The norm is taken over each example's own axes.
+    """
+    u = reshape(rng.uniform((real.shape[0],)), (-1,) + (1,) * (real.ndim - 1))
+    slope = grad(lambda x: sum(critic(x)))(u * real + (1.0 - u) * fake)
+    return mean(square(vector_norm(reshape(slope, (real.shape[0], -1)), axis=1) - 1.0))

@@ -1,0 +1,60 @@
+"""Two estimators of the gradient of E_q[r(z)] in the parameters of q = N(mean, scale^2).
+
+Lecture L2, "Reparameterization trick"; L4, "Computing Gradients". Kingma and Welling 2014; Rezende et al. 2014; the score
+function is Williams's REINFORCE (1992). Both are unbiased; their variances differ by orders of magnitude. Each function
+returns one estimate for every sample, (n, 2 d): d derivatives in the mean, then d in the scale, in nats if r is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy
+
+from ... import autodiff as ad
+from ...backend import Array, asarray
+from ...distributions import Normal
+
+Reward = Callable[[Array], Array]  # (n, d) -> (n,)
+
+
+def _one_row_for_each(q: Normal, noise: Array) -> tuple[Array, Array]:
+    return ad.broadcast_to(q.mean, noise.shape), ad.broadcast_to(q.scale, noise.shape)
+
+
+def reparameterized(r: Reward, q: Normal, noise: Array) -> Array:
+    """grad r(mean + scale eps): the derivative of r along the path of the sample. ``noise`` (n, d) is the eps."""
+    parameters = _one_row_for_each(q, noise)
+    by_mean, by_scale = ad.grad(lambda m, s: ad.sum(r(m + s * noise)), argnums=(0, 1))(*parameters)
+    return ad.concat([by_mean, by_scale], axis=1)
+
+
+def score_function(r: Reward, q: Normal, noise: Array, baseline: float = 0.0) -> Array:
+    """(r(z) - baseline) grad log q(z) at z = mean + scale eps, z held fixed. r need not be differentiable.
+
+    Any constant ``baseline`` leaves the mean as it is, since E_q[grad log q] = 0, and changes the variance.
+    """
+    mean, scale = _one_row_for_each(q, noise)
+    z = mean + scale * noise
+    reward = ad.stop_gradient(r(z)) - baseline
+
+    def weighted(m: Array, s: Array) -> Array:
+        return ad.sum(reward * ad.sum(Normal(m, s).log_prob(z), axis=1))
+
+    return ad.concat(list(ad.grad(weighted, argnums=(0, 1))(mean, scale)), axis=1)
+
+
+def normal_plane(n: int, reach: float = 5.0) -> tuple[Array, Array]:
+    """n^2 nodes in the plane and weights that integrate over N(0, I): the trapezoid rule on [-reach, reach]^2."""
+    line = numpy.linspace(-reach, reach, n)
+    nodes = numpy.stack(numpy.meshgrid(line, line), axis=-1).reshape(-1, 2)
+    weights = numpy.exp(-0.5 * (nodes**2).sum(axis=1))
+    return asarray(nodes.astype("float32")), asarray((weights / weights.sum()).astype("float32"))
+
+
+def quadrature(r: Reward, q: Normal, nodes: Array, weights: Array) -> Array:
+    """The exact gradient, (2 d,): E_eps[grad r(mean + scale eps)] as a weighted sum over ``nodes`` (m, d) of N(0, I).
+
+    Double their number to see that it has converged.
+    """
+    return ad.sum(ad.reshape(weights, (-1, 1)) * reparameterized(r, q, nodes), axis=0)

@@ -1,0 +1,112 @@
+"""The variational autoencoder: z ~ N(0, I), x ~ Bernoulli(decoder(z)), with an encoder that guesses z from x.
+
+    log p(x) >= ELBO(x) = E_q[log p(x | z)] - KL(q(z | x) || p(z)),    q(z | x) = N(mu(x), sigma(x)^2)
+
+Kingma and Welling 2014; lectures L2 "Learning the parameters", L3, L4 "Variational Bound". (A slide of L2 has "encoder" and
+"decoder" the wrong way round once: phi belongs to the encoder q, theta to the decoder p.)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy
+
+from ... import autodiff as ad
+from ...backend import Array, asarray
+from ...distributions import Bernoulli, Normal
+from ...divergences import kl
+from ...nn import MLP, Module
+from ...random import Generator
+
+
+class VAE(Module):
+    """Images in rows of pixels in [0, 1]. ``encoder``: pixels -> (mu, log sigma); ``decoder``: z -> logits of the pixels."""
+
+    encoder: MLP
+    decoder: MLP
+
+    @classmethod
+    def init(
+        cls,
+        rng: Generator,
+        pixels: int = 784,
+        hidden: Sequence[int] = (400,),
+        latent: int = 20,
+        activation: Callable[[Array], Array] = ad.relu,
+    ) -> VAE:
+        """Fully connected, ``hidden`` widths from pixels to z, and the other way round in the decoder."""
+        encoder = MLP.init(rng, [pixels, *hidden, 2 * latent], activation)
+        return cls(encoder, MLP.init(rng, [latent, *reversed(hidden), pixels], activation))
+
+    def posterior(self, x: Array) -> Normal:
+        """q(z | x): (n, pixels) -> a Normal of shape (n, latent)."""
+        out = self.encoder(x)
+        latent = out.shape[-1] // 2
+        return Normal(out[..., :latent], ad.exp(out[..., latent:]))
+
+    def log_likelihood(self, x: Array, z: Array) -> Array:
+        """log p(x | z), summed over the pixels: (..., pixels) and (..., latent) -> (...)."""
+        return ad.sum(Bernoulli(self.decoder(z)).log_prob(x), axis=-1)
+
+    def reconstruct(self, x: Array) -> Array:
+        """The decoder's pixel probabilities at the posterior mean."""
+        return ad.sigmoid(self.decoder(self.posterior(x).mean))
+
+    def generate(self, z: Array) -> Array:
+        """The pixel probabilities that the decoder makes of z."""
+        return ad.sigmoid(self.decoder(z))
+
+
+def elbo(model: VAE, x: Array, rng: Generator) -> Array:
+    """One-sample estimate of the bound for each image, reparameterised: (n,), in nats. The KL term is exact."""
+    q = model.posterior(x)
+    z = q.sample(rng)
+    return model.log_likelihood(x, z) - ad.sum(kl(q, Normal()), axis=-1)
+
+
+def _log_weights(model: VAE, x: Array, k: int, rng: Generator) -> Array:
+    """log w_i = log p(x, z_i) - log q(z_i | x) for k samples of each image: (k, n)."""
+    q = model.posterior(x)
+    z = q.sample(rng, (k,))
+    log_prior = ad.sum(Normal().log_prob(z), axis=-1)
+    return model.log_likelihood(x, z) + log_prior - ad.sum(q.log_prob(z), axis=-1)
+
+
+def log_prob_importance(model: VAE, x: Array, k: int, rng: Generator, chunk: int = 250) -> Array:
+    """log (1/k) sum_i p(x, z_i) / q(z_i | x), z_i ~ q(. | x): (n,), in nats.
+
+    On average a lower bound on log p(x), and the tighter the larger ``k`` (Burda et al. 2016). Samples are drawn
+    ``chunk`` at a time, so memory does not grow with ``k``.
+    """
+    parts = [_log_weights(model, x, min(chunk, k - done), rng) for done in range(0, k, chunk)]
+    return ad.logsumexp(ad.concat(parts, axis=0), axis=0) - math.log(k)
+
+
+def elbo_quadrature(model: VAE, x: Array, nodes: Array, weights: Array, chunk: int = 100) -> Array:
+    """The bound without sampling noise: E_q[log p(x | z)] as a sum over ``nodes`` (m, latent) of N(0, I). (n,), in nats."""
+    q = model.posterior(x)
+    expected = 0.0
+    for done in range(0, nodes.shape[0], chunk):
+        z = q.mean + q.scale * ad.expand_dims(nodes[done : done + chunk], axis=1)
+        expected = expected + weights[done : done + chunk] @ model.log_likelihood(x, z)
+    return expected - ad.sum(kl(q, Normal()), axis=-1)
+
+
+def log_prob_quadrature(model: VAE, x: Array, cells: int, reach: float = 6.0, chunk: int = 2000) -> Array:
+    """log of the integral of p(z) p(x | z) over the square [-reach, reach]^2 in ``cells``^2 cells: (n,), in nats.
+
+    For two latent dimensions. Exact as the cells grow smaller than the narrowest posterior.
+    """
+    line = ((numpy.arange(cells) + 0.5) / cells * 2.0 - 1.0) * reach
+    grid = asarray(numpy.stack(numpy.meshgrid(line, line), axis=-1).reshape(-1, 2).astype("float32"))
+    parts = []
+    for done in range(0, grid.shape[0], chunk):
+        z = grid[done : done + chunk]
+        logits = model.decoder(z)
+        log_prior = ad.sum(Normal().log_prob(z), axis=-1)
+        # log p(x | z) = x . logits - sum softplus(logits): a matrix product for all pairs of image and z
+        log_joint = x @ ad.matrix_transpose(logits) + (log_prior - ad.sum(ad.softplus(logits), axis=-1))
+        parts.append(ad.logsumexp(log_joint, axis=1))
+    return ad.logsumexp(ad.stack(parts), axis=0) + 2.0 * math.log(2.0 * reach / cells)
