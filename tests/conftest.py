@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
 from hypothesis import HealthCheck, settings
+
+from pydgm import data
 
 # The same examples in every run, so that a red test is red again on the next machine.
 # ``pytest --hypothesis-profile=search`` draws many other ones.
@@ -10,3 +15,24 @@ SLOW = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 settings.register_profile("repeatable", derandomize=True, max_examples=25, **SLOW)
 settings.register_profile("search", max_examples=500, **SLOW)
 settings.load_profile("repeatable")
+
+_missing: set[str] = set()
+
+
+@pytest.fixture
+def real_data():
+    """The folder of a real data set; without it the test does not run, and the last line of the output says so."""
+
+    def folder(name: str) -> Path:
+        found = data.find(name)
+        if found is None:
+            _missing.add(name)
+            pytest.skip(f"{name} is not here: set PYDGM_DATA")
+        return found
+
+    return folder
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    if _missing:
+        terminalreporter.write_line(f"NOT RUN, for want of data (set PYDGM_DATA): tests on {', '.join(sorted(_missing))}")

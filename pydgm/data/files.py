@@ -66,6 +66,8 @@ def read_idx(path: Path, dims: int) -> ByteArray:
                 raise DataError(f"{path} is truncated: its header ends after {len(header)} bytes")
             shape = struct.unpack(f">{dims}I", header[4:])
             size = math.prod(shape)
+            if size >= 2**31:
+                raise DataError(f"{path} is damaged: its header promises {size} bytes of data")
             body = file.read(size + 1)
     except FileNotFoundError:
         raise DataError(f"{path} is missing") from None
@@ -110,7 +112,7 @@ class BinaryImages(NamedTuple):
 def binarized_mnist(path: str | os.PathLike[str]) -> BinaryImages:
     """The fixed binarisation of MNIST (Larochelle): ``train``, ``valid``, ``test`` in one npz file, rows of 784 bits."""
     try:
-        with numpy.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as raw, numpy.load(raw, allow_pickle=False) as file:
             parts = {name: numpy.asarray(file[name]) for name in BinaryImages._fields}
     except FileNotFoundError:
         raise DataError(f"{path} is missing") from None

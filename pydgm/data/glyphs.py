@@ -38,14 +38,15 @@ Bitmap = numpy.ndarray[Any, numpy.dtype[numpy.float32]]
 
 
 @functools.cache
-def _templates(characters: str) -> tuple[Bitmap, numpy.ndarray[Any, Any]]:
-    """Every character in every typeface that has it: bitmaps in [0, 1], and each one's position in ``characters``."""
+def _templates(characters: str) -> tuple[Bitmap, list[list[int]]]:
+    """Every character in every typeface that has it: bitmaps (n, 40, 40) in [0, 1], and which of them are each character."""
     try:
         matplotlib = importlib.import_module("matplotlib")
         ft2font = importlib.import_module("matplotlib.ft2font")
     except ImportError as error:
         raise ImportError(f'dgm.data.glyphs draws with matplotlib\'s fonts ({error}): pip install "pydgm[lessons]"') from None
-    bitmaps, which = [], []
+    bitmaps: list[Bitmap] = []
+    which: list[list[int]] = [[] for _ in characters]
     for face in _FACES:
         font = ft2font.FT2Font(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{face}.ttf"))
         font.set_size(3 * _TEMPLATE, 72)
@@ -54,9 +55,9 @@ def _templates(characters: str) -> tuple[Bitmap, numpy.ndarray[Any, Any]]:
             if ord(character) in known:
                 font.set_text(character)
                 font.draw_glyphs_to_bitmap(antialiased=True)
+                which[k].append(len(bitmaps))
                 bitmaps.append(_framed(numpy.asarray(numpy.asarray(font.get_image()) / 255.0, dtype="float32")))
-                which.append(k)
-    return numpy.stack(bitmaps), numpy.array(which)
+    return numpy.stack(bitmaps), which
 
 
 def _framed(ink: Bitmap) -> Bitmap:
@@ -85,8 +86,9 @@ def _bilinear(sources: Bitmap, which: Any, y: Any, x: Any) -> Bitmap:
 
 
 def _draw(rng: numpy.random.Generator, n: int, characters: str) -> tuple[Bitmap, Any]:
-    bitmaps, labels = _templates(characters)
-    which = rng.integers(0, len(labels), n)
+    bitmaps, faces = _templates(characters)
+    labels = rng.integers(0, len(characters), n)
+    which = numpy.array([rng.choice(faces[k]) for k in labels])
     angle, shear = rng.normal(0.0, 0.13, n), rng.normal(0.0, 0.15, n)
     wide, high = numpy.exp(rng.normal(0.0, 0.1, (2, n))) * 20.0
     move = rng.normal(0.0, 1.0, (2, n, 1, 1))
@@ -97,7 +99,7 @@ def _draw(rng: numpy.random.Generator, n: int, characters: str) -> tuple[Bitmap,
     source_y = (turned_y / high[:, None, None] + 0.5) * _TEMPLATE - 0.5
     source_x = ((turned_x + shear[:, None, None] * turned_y) / wide[:, None, None] + 0.5) * _TEMPLATE - 0.5
     images = _bilinear(bitmaps, which, source_y, source_x)
-    return images.reshape(n, 784), labels[which]
+    return images.reshape(n, 784), labels
 
 
 def glyphs(n_train: int = 10_000, n_test: int = 2_000, seed: int = 0, alphabets: Sequence[str] = tuple(ALPHABETS)) -> Images:

@@ -165,10 +165,10 @@ class Run:
             "seconds": round(seconds, 2),
             "versions": _versions(),
             "claims": [c.as_json() for c in self.claims],
-            "numbers": _plain(numbers),
+            "numbers": numbers,
         }
         try:
-            text = json.dumps(report, indent=1, allow_nan=False, ensure_ascii=False)
+            text = json.dumps(_plain(report), indent=1, allow_nan=False, ensure_ascii=False)
             _write(self._out / f"{short}.png", lambda file: figure.savefig(file, format="png", metadata={"Software": None}))
             _write(self._out / f"{short}.json", lambda file: file.write(f"{text}\n".encode()))
         except OSError as error:

@@ -1,0 +1,224 @@
+"""Readers: right files are read right, wrong ones are refused in one sentence. Toys and glyphs are what they say."""
+
+from __future__ import annotations
+
+import gzip
+import http.server
+import struct
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import pydgm as dgm
+from pydgm import data
+from pydgm.data import DataError, __main__, files
+
+
+def idx(shape: tuple[int, ...], body: bytes | None = None, kind: int = 8) -> bytes:
+    size = int(np.prod(shape))
+    content = bytes(i % 10 for i in range(size)) if body is None else body
+    return bytes([0, 0, kind, len(shape)]) + struct.pack(f">{len(shape)}I", *shape) + content
+
+
+def write_mnist(folder: Path, n: int = 5, zipped: bool = True, **wrong: bytes) -> Path:
+    """A tiny MNIST; ``wrong`` replaces a file's bytes: ``train_images=b"..."``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for split in ("train", "t10k"):
+        for kind, shape in (("images", (n, 28, 28)), ("labels", (n,))):
+            raw = wrong.get(f"{split}_{kind}", idx(shape))
+            name = f"{split}-{kind}-idx{len(shape)}-ubyte"
+            if zipped:
+                (folder / f"{name}.gz").write_bytes(gzip.compress(raw))
+            else:
+                (folder / name).write_bytes(raw)
+    return folder
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_mnist_is_read(tmp_path, zipped) -> None:
+    found = data.mnist(write_mnist(tmp_path, zipped=zipped))
+    assert found.train.shape == found.test.shape == (5, 784)
+    assert found.train.dtype == np.float32
+    assert found.train[0, 9] == np.float32(9 / 255)
+    assert found.test_labels.tolist() == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (idx((5, 28, 28))[:-7], "promises 3920 bytes of data, it holds only 3913"),
+        (idx((5, 28, 28)) + b"x", "promises 3920 bytes of data, it holds more"),
+        (idx((5, 28, 28), kind=9), "starts with 00000903, an idx file of 3 axes with 00000803"),
+        (idx((5, 784)), "starts with 00000802"),
+        (idx((5, 28, 28))[:9], "truncated: its header ends after 9 bytes"),
+        (b"", "starts with"),
+        (idx((5, 20, 28)), "not (n, 28, 28) and (n,)"),
+        (idx((4, 28, 28)), "not (n, 28, 28) and (n,)"),
+        (idx((0, 28, 28)), "not (n, 28, 28) and (n,)"),
+        (idx((2**31, 2**31, 2**31), b"x"), "is damaged: its header promises"),
+    ],
+)
+def test_damaged_images_are_refused(tmp_path, content, said) -> None:
+    with pytest.raises(DataError) as error:
+        data.mnist(write_mnist(tmp_path, train_images=content))
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_other_damage_is_refused(tmp_path) -> None:
+    with pytest.raises(DataError, match=r"train-images-idx3-ubyte.gz is missing"):
+        data.mnist(tmp_path)
+    folder = write_mnist(tmp_path / "labels", train_labels=idx((5,), bytes([0, 1, 2, 3, 77])))
+    with pytest.raises(DataError, match="holds the label 77"):
+        data.mnist(folder)
+    for i, cut in enumerate((lambda b: b[:-20], lambda b: b"not gzip", lambda b: b[:40] + b"zzzz" + b[44:])):
+        folder = write_mnist(tmp_path / str(i))
+        file = folder / "train-images-idx3-ubyte.gz"
+        file.write_bytes(cut(file.read_bytes()))
+        with pytest.raises(DataError, match=r"cannot be read|damaged"):
+            data.mnist(folder)
+
+
+def test_binarised_mnist(tmp_path) -> None:
+    path = tmp_path / "binarized_mnist.npz"
+    bits = np.random.default_rng(0).integers(0, 2, (3, 784)).astype("uint8")
+    good = {"train": bits, "valid": bits, "test": bits}
+    np.savez_compressed(path, **good)
+    np.testing.assert_array_equal(data.binarized_mnist(path).valid, bits)
+    wrong = {
+        "no array .*valid": {"train": bits, "test": bits},
+        "train has shape": {**good, "train": bits[:, :5]},
+        "test holds uint8 up to 2": {**good, "test": 2 * bits},
+        "test holds float64": {**good, "test": bits.astype("float64")},
+    }
+    for said, arrays in wrong.items():
+        np.savez(path, **arrays)
+        with pytest.raises(DataError, match=said):
+            data.binarized_mnist(path)
+    np.savez(path, **good, allow_pickle=True)
+    evil = np.array([{"a": 1}], dtype=object)
+    np.savez(path, train=evil, valid=evil, test=evil)
+    with pytest.raises(DataError, match="no readable npz"):  # an object array is a pickle
+        data.binarized_mnist(path)
+    path.write_bytes(b"PK damaged")
+    with pytest.raises(DataError, match="no readable npz"):
+        data.binarized_mnist(path)
+    np.savez(path, **good)
+    path.write_bytes(path.read_bytes()[:-300])
+    with pytest.raises(DataError, match="no readable npz"):
+        data.binarized_mnist(path)
+    with pytest.raises(DataError, match="is missing"):
+        data.binarized_mnist(tmp_path / "nowhere.npz")
+
+
+def test_data_are_looked_for_where_they_are_said_to_be(tmp_path, monkeypatch) -> None:
+    monkeypatch.delenv("PYDGM_DATA", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(files, "__file__", str(tmp_path / "here" / "pydgm" / "data" / "files.py"))
+    assert data.find("mnist") is None
+    (tmp_path / "pydgm" / "mnist").mkdir(parents=True)
+    assert data.find("mnist") == tmp_path / "pydgm" / "mnist"
+    (tmp_path / "shared" / "data" / "mnist").mkdir(parents=True)
+    assert data.find("mnist") == tmp_path / "shared" / "data" / "mnist"
+    with pytest.raises(DataError, match=r"there is no folder .*nowhere.mnist"):
+        data.find("mnist", tmp_path / "nowhere")
+    monkeypatch.setenv("PYDGM_DATA", str(tmp_path / "nowhere"))
+    with pytest.raises(DataError, match="PYDGM_DATA"):
+        data.find("mnist")
+
+
+def test_downloads_are_checked(tmp_path, monkeypatch, capsys) -> None:
+    """From a server on this machine: the right bytes arrive in the cache, wrong ones and none are refused."""
+    served = write_mnist(tmp_path / "served")
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *args):
+            super().__init__(*args, directory=str(served))
+
+        def log_message(self, *args) -> None:
+            pass
+
+    import pooch
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        mirror = f"http://127.0.0.1:{server.server_port}/"
+        assert __main__.main(["mnist", "--mirror", mirror]) == 2  # these are not the bytes of MNIST
+        assert "could not be had" in capsys.readouterr().err
+        assert not list((tmp_path / "cache").rglob("*.gz"))
+        hashes = {name: pooch.file_hash(str(served / name)) for name in __main__.FILES}
+        monkeypatch.setattr(__main__, "FILES", hashes)
+        assert __main__.main(["mnist", "--mirror", mirror]) == 0
+        assert data.mnist(tmp_path / "cache" / "pydgm" / "mnist").train.shape == (5, 784)
+        server.shutdown()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "other"))
+    assert __main__.main(["mnist", "--mirror", mirror]) == 2
+
+
+def test_glyphs_are_repeatable_and_of_mnists_kind() -> None:
+    a, b = data.glyphs(200, 50, seed=3), data.glyphs(200, 50, seed=3)
+    assert (a.train == b.train).all()
+    assert (a.train != data.glyphs(200, 50, seed=4).train).any()
+    assert a.train.shape == (200, 784)
+    assert a.test.shape == (50, 784)
+    assert a.train.dtype == np.float32
+    assert a.train.min() >= 0
+    assert a.train.max() <= 1
+    assert a.train.max(axis=1).min() > 0.5  # every image has ink
+    edge = a.train.reshape(-1, 28, 28)[:, [0, -1]]
+    assert (edge > 0.5).mean() < 0.02  # and it is in the middle
+    many = data.glyphs(8000, 1)
+    assert len(set(many.train_labels.tolist())) == sum(map(len, data.ALPHABETS.values()))  # every character has a typeface
+    only = data.glyphs(300, 1, alphabets=["digits"])
+    assert set(only.train_labels.tolist()) == set(range(10))
+    with pytest.raises(ValueError, match=r"unknown alphabets \['klingon'\]"):
+        data.glyphs(alphabets=["klingon"])
+
+
+def test_glyphs_of_a_class_are_alike() -> None:
+    """The nearest mean image names a drawn digit far more often than chance: labels belong to images."""
+    d = data.glyphs(3000, 500, alphabets=["digits"])
+    means = np.stack([d.train[d.train_labels == k].mean(axis=0) for k in range(10)])
+    nearest = ((d.test[:, None] - means) ** 2).sum(axis=2).argmin(axis=1)
+    assert (nearest == d.test_labels).mean() > 0.6
+
+
+def test_toys_have_their_shapes() -> None:
+    rng = dgm.random.Generator(0)
+    n = 4000
+    for make in (data.swiss_roll, data.moons, data.rings, data.checkerboard):
+        x = make(rng, n)
+        assert x.shape == (n, 2)
+        assert x.dtype == np.float32
+    radius = np.linalg.norm(data.rings(rng, n, noise=0.0), axis=1)
+    np.testing.assert_allclose(np.minimum(abs(radius - 1), abs(radius - 2)), 0, atol=1e-5)
+    squares = np.floor(data.checkerboard(rng, n) + 2.0).astype(int)
+    assert set((squares.sum(axis=1) % 2).tolist()) == {0}
+    assert len({tuple(s) for s in squares}) == 8
+    ring = data.ring_of_gaussians()
+    x = ring.sample(rng, (n,))
+    assert x.dtype == np.float32
+    nearest = np.linalg.norm(x[:, None] - ring.components.mean, axis=2)
+    assert (nearest.min(axis=1) < 0.02 * 5).all()
+    counts = np.bincount(nearest.argmin(axis=1), minlength=8)
+    assert abs(counts - n / 8).max() < 5 * np.sqrt(n / 8)
+    assert data.grid_of_gaussians().components.mean.shape == (25, 2)
+
+
+@pytest.mark.real_data
+def test_the_real_mnist(real_data) -> None:
+    d = data.mnist(real_data("mnist"))
+    assert np.bincount(d.train_labels).tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+    assert np.bincount(d.test_labels).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+    assert d.train.mean(dtype="float64") == pytest.approx(0.1307, abs=5e-5)
+    assert d.train.std(dtype="float64") == pytest.approx(0.3081, abs=5e-5)
+
+
+@pytest.mark.real_data
+def test_the_real_binarised_mnist(real_data) -> None:
+    d = data.binarized_mnist(real_data("binarized_mnist") / "binarized_mnist.npz")
+    assert [len(part) for part in d] == [50_000, 10_000, 10_000]
+    assert [round(float(part.mean()), 6) for part in d] == [0.130562, 0.131127, 0.132512]

@@ -1,0 +1,241 @@
+"""The harness and the lessons: results on disk, exit statuses, bad usage; and claims that turn red when a model is broken."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pydgm import lesson
+from pydgm.lesson.claims import Claim, table
+
+ROOT = Path(__file__).parents[1]
+TINY = '''
+"""A tiny lesson."""
+import matplotlib.pyplot as plt
+import pydgm as dgm
+from pydgm import lesson
+run = lesson.start("family/tiny", __doc__, lecture="L0", figure="none")
+figure, axes = plt.subplots()
+for _ in run.progress(3, "steps"):
+    pass
+run.claim("the first number is small", run.rng.uniform(), "<=", {bound})
+run.finish(figure, {{"mode": run.pick(quick=1, default=2, full=3), "seed": run.seed, "nan": float("nan")}})
+'''
+
+
+def program(*arguments: object, cwd: Path = ROOT, **env: str) -> subprocess.CompletedProcess[str]:
+    run = [sys.executable, *map(str, arguments)]
+    return subprocess.run(run, capture_output=True, text=True, cwd=cwd, env={**os.environ, "PYTHONPATH": str(ROOT), **env})
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    def write(bound: float = 1.0) -> Path:
+        path = tmp_path / "tiny.py"
+        path.write_text(TINY.format(bound=bound))
+        return path
+
+    return write
+
+
+def test_a_lesson_writes_its_picture_and_its_numbers(tiny, tmp_path) -> None:
+    out = tmp_path / "deep" / "out"
+    done = program(tiny(), "--seed", 7, "--quick", "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert "holds" in done.stdout
+    assert (out / "tiny.png").read_bytes().startswith(b"\x89PNG")
+    report = json.loads((out / "tiny.json").read_text())
+    wanted = ["lesson", "lecture", "figure", "seed", "mode", "backend", "seconds", "versions", "claims", "numbers"]
+    assert list(report) == wanted
+    assert report["lesson"] == "family/tiny"
+    assert (report["seed"], report["mode"], report["backend"]) == (7, "quick", "numpy")
+    (claim,) = report["claims"]
+    assert list(claim) == ["claim", "measured", "relation", "bound", "holds"]
+    assert claim["holds"] is True
+    assert report["numbers"] == {"mode": 1, "seed": 7, "nan": "nan"}
+    assert sorted(p.name for p in out.iterdir()) == ["tiny.json", "tiny.png"]
+
+
+def test_modes_are_three(tiny, tmp_path) -> None:
+    for option, number in ((None, 2), ("--full", 3)):
+        done = program(tiny(), *([option] if option else []), "--out", tmp_path)
+        assert done.returncode == 0
+        assert json.loads((tmp_path / "tiny.json").read_text())["numbers"]["mode"] == number
+
+
+def test_a_claim_that_fails_is_exit_status_1(tiny, tmp_path) -> None:
+    done = program(tiny(bound=-1.0), "--out", tmp_path)
+    assert done.returncode == 1
+    assert "FAILS" in done.stdout
+    assert "0 of 1 claims hold" in done.stdout
+    assert json.loads((tmp_path / "tiny.json").read_text())["claims"][0]["holds"] is False
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--seed", "-1"], "a seed is a whole number from 0"),
+        (["--quick", "--full"], "not allowed with"),
+        (["--backend", "torch"], "invalid choice"),
+        (["--backend", "cupy"], "cupy"),
+        (["--nonsense"], "unrecognized arguments"),
+        (["--out", "/proc/none"], "cannot write into /proc/none"),
+    ],
+)
+def test_bad_usage_is_a_sentence_and_exit_status_2(tiny, tmp_path, options, said) -> None:
+    done = program(tiny(), "--out", tmp_path / "out", *options, PYDGM_BACKEND="numpy")
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list((tmp_path / "out").glob("*"))
+
+
+def test_a_file_in_the_way_of_the_folder(tiny, tmp_path) -> None:
+    (tmp_path / "file").write_text("")
+    done = program(tiny(), "--out", tmp_path / "file")
+    assert done.returncode == 2
+    assert "cannot write into" in done.stderr
+
+
+def test_a_missing_or_corrupt_data_file_is_a_sentence_and_exit_status_2(tmp_path) -> None:
+    script = ROOT / "lessons" / "latent" / "vae_reparameterization.py"
+    done = program(script, "--quick", "--out", tmp_path / "out", "--data", tmp_path)
+    assert done.returncode == 2
+    assert "there is no folder" in done.stderr
+    (tmp_path / "mnist").mkdir()
+    (tmp_path / "mnist" / "train-images-idx3-ubyte").write_bytes(b"damaged")
+    done = program("-m", "lessons", "run", "vae_reparameterization", "--quick", "--out", tmp_path / "out", "--data", tmp_path)
+    assert done.returncode == 2
+    assert "starts with 64616d61" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list((tmp_path / "out").glob("*"))
+
+
+def test_nothing_half_written_when_drawing_fails(tmp_path) -> None:
+    from pydgm.lesson import run
+
+    def breaks(file) -> None:
+        file.write(b"half")
+        raise RuntimeError("disk on fire")
+
+    (tmp_path / "a.png").write_bytes(b"old")
+    with pytest.raises(RuntimeError, match="on fire"):
+        run._write(tmp_path / "a.png", breaks)
+    assert (tmp_path / "a.png").read_bytes() == b"old"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_notebook_has_the_defaults(monkeypatch, tmp_path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["ipykernel_launcher.py", "-f", "kernel.json"])
+    run = lesson.start("family/tiny", "doc", lecture="L0", figure="none")
+    assert (run.mode, run.seed) == ("default", 0)
+    import matplotlib.pyplot as plt
+
+    run.claim("fails", 1.0, "<", 0.0)
+    run.finish(plt.figure(), {})  # no exit: the notebook goes on
+    plt.close("all")
+
+
+def test_relations() -> None:
+    for relation, bound, holds in [("<=", 1, True), (">=", 1, True), ("<", 1, False), (">", 0, True), ("==", 1, True)]:
+        assert Claim("", 1.0, relation, bound).holds is holds
+    assert Claim("", 1.0, "within", (0, 1)).holds
+    assert not Claim("", 1.1, "within", (0, 1)).holds
+    for relation in ("<=", ">=", "<", ">", "=="):
+        assert not Claim("", float("nan"), relation, 0.0).holds
+    assert not Claim("", float("nan"), "within", (0, 1)).holds
+    assert "FAILS  1.1 within 0 to 1" in table([Claim("too far", 1.1, "within", (0, 1))])
+
+
+def test_the_runner_lists_and_refuses() -> None:
+    done = program("-m", "lessons")
+    assert done.returncode == 0
+    assert "adversarial/gan_vs_wgan" in done.stdout
+    assert "latent/vae_reparameterization" in done.stdout
+    for arguments, said in [
+        (["run"], "name the lessons to run"),
+        (["run", "gan_vs_wgan", "--all"], "name the lessons to run"),
+        (["run", "nothing"], "no lesson nothing; there are adversarial/gan_vs_wgan"),
+        (["walk"], "invalid choice"),
+    ]:
+        done = program("-m", "lessons", *arguments)
+        assert done.returncode == 2
+        assert said in done.stderr
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_every_lesson_holds_its_claims_quickly(tmp_path, seed) -> None:
+    done = program("-m", "lessons", "run", "--all", "--quick", "--seed", seed, "--out", tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for report in tmp_path.glob("*.json"):
+        assert json.loads(report.read_text())["seconds"] < 30  # far above the ten that it takes: this is no benchmark
+
+
+BROKEN = {
+    "the penalty's norm over the wrong axis": (
+        "adversarial/gan_vs_wgan",
+        "pydgm/models/adversarial/wgan.py",
+        "(real.shape[0], -1)), axis=1)",
+        "(real.shape[0], -1)), axis=0)",
+        "estimate / K is the distance",
+    ),
+    "no penalty at all": (
+        "adversarial/gan_vs_wgan",
+        "lessons/adversarial/gan_vs_wgan.py",
+        "LAMBDA, CLIP = 10.0, 0.1",
+        "LAMBDA, CLIP = 0.0001, 0.1",
+        "critic's slope is 1 + W / (2 lambda)",
+    ),
+    "a sigmoid that is sigma(2x)": (
+        "adversarial/gan_vs_wgan",
+        "pydgm/models/adversarial/gan.py",
+        "trapezoid(exp(log_p) * -softplus(-logit)",
+        "trapezoid(exp(log_p) * -softplus(-2 * logit)",
+        "V(D*) = 2 JSD - log 4",
+    ),
+    "the sample's gradient stopped": (
+        "latent/vae_reparameterization",
+        "pydgm/models/latent/estimators.py",
+        "ad.sum(r(m + s * noise))",
+        "ad.sum(r(ad.stop_gradient(m) + s * noise))",
+        "unbiased, score function",
+    ),
+    "the KL term forgotten": (
+        "latent/vae_reparameterization",
+        "pydgm/models/latent/vae.py",
+        "return expected - ad.sum(kl(q, Normal()), axis=-1)",
+        "return expected",
+        "ELBO <= log p(x) for every image",
+    ),
+    "importance weights without the prior": (
+        "latent/vae_reparameterization",
+        "pydgm/models/latent/vae.py",
+        "model.log_likelihood(x, z) + log_prior - ad.sum",
+        "model.log_likelihood(x, z) - ad.sum",
+        "importance sampling is the truth for the median image",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", BROKEN)
+def test_a_broken_model_breaks_a_named_claim(tmp_path, mistake) -> None:
+    name, file, right, wrong, claim = BROKEN[mistake]
+    for folder in ("pydgm", "lessons"):
+        for source in (ROOT / folder).rglob("*"):
+            if source.suffix in (".py", ".mplstyle"):
+                copy = tmp_path / source.relative_to(ROOT)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                copy.write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
+    text = (tmp_path / file).read_text(encoding="utf-8")
+    assert text.count(right) == 1
+    (tmp_path / file).write_text(text.replace(right, wrong), encoding="utf-8")
+    script = tmp_path / "lessons" / f"{name}.py"
+    done = program(script, "--quick", "--out", tmp_path / "out", cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert any("FAILS" in line and claim in line for line in done.stdout.splitlines()), done.stdout

@@ -1,0 +1,169 @@
+"""Models against exact oracles, before any training."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+import pydgm as dgm
+from pydgm import divergences as div
+from pydgm import nn, trees
+from pydgm.distributions import Normal
+from pydgm.models.adversarial import gan, wgan
+from pydgm.models.latent import VAE, estimators, vae
+from pydgm.testing import arrays, check_grads
+
+GRID = np.linspace(-12.0, 12.0, 4001)
+
+
+def random(seed: int = 0) -> dgm.random.Generator:
+    return dgm.random.Generator(seed)
+
+
+def double(model):
+    """The same model in float64, for comparisons with differences."""
+    return trees.map(lambda w: w.astype("float64"), model)
+
+
+# Adversarial
+
+
+@given(arrays((2,)), arrays((2,), 0.3, 2.0))
+def test_value_at_the_optimal_discriminator(m, s) -> None:
+    log_p, log_q = Normal(m[0], s[0]).log_prob(GRID), Normal(m[1], s[1]).log_prob(GRID)
+    best = gan.value_quadrature(gan.optimal_logit(log_p, log_q), log_p, log_q, GRID)
+    assert float(best) == pytest.approx(2 * float(div.js_quadrature(log_p, log_q, GRID)) - math.log(4), abs=1e-6)
+    for other in (0.0 * GRID, log_p - log_q + 0.1, 0.9 * (log_p - log_q)):
+        assert float(gan.value_quadrature(other, log_p, log_q, GRID)) <= float(best) + 1e-12
+    D = gan.optimal_discriminator(log_p, log_q)
+    p, q = np.exp(log_p), np.exp(log_q)
+    some = p + q > 1e-200
+    np.testing.assert_allclose(D[some], (p / (p + q))[some], rtol=1e-9)
+
+
+def test_gan_losses_are_the_lectures() -> None:
+    rng = np.random.default_rng(0)
+    real, fake, w = rng.standard_normal((50, 2)), rng.standard_normal((50, 2)), rng.standard_normal((2, 1))
+
+    def d(x):
+        return x @ w
+
+    D = 1 / (1 + np.exp(-d(real))), 1 / (1 + np.exp(-d(fake)))
+    assert float(gan.discriminator_loss(d, real, fake)) == pytest.approx(-(np.log(D[0]).mean() + np.log(1 - D[1]).mean()))
+    assert float(gan.saturating_generator_loss(d, fake)) == pytest.approx(np.log(1 - D[1]).mean())
+    assert float(gan.generator_loss(d, fake)) == pytest.approx(-np.log(D[1]).mean())
+    assert float(wgan.critic_loss(d, real, fake)) == pytest.approx((d(fake) - d(real)).mean())
+    assert float(wgan.generator_loss(d, fake)) == pytest.approx(-d(fake).mean())
+
+
+def test_gradient_penalty_of_a_linear_critic() -> None:
+    """f(x) = w . x has gradient w everywhere: the penalty is (|w| - 1)^2, and its gradient is known."""
+    w = np.array([[3.0], [4.0]])
+    x = np.random.default_rng(0).standard_normal((2, 20, 2))
+    penalty, slope = dgm.value_and_grad(lambda w: wgan.gradient_penalty(lambda x: x @ w, x[0], x[1], random()))(w)
+    assert penalty == pytest.approx(16.0)
+    np.testing.assert_allclose(slope, 2 * (5 - 1) * w / 5)
+
+
+def test_gradient_penalty_takes_the_norm_over_each_example() -> None:
+    """Two images of shape (1, 2, 2): a norm over the batch axis, a well-known mistake, would give another number."""
+    w = np.array([[[1.0, 2.0], [2.0, 0.0]]])
+    real, fake = np.zeros((2, 1, 2, 2)), np.ones((2, 1, 2, 2))
+    scale = np.array([1.0, 2.0]).reshape(2, 1, 1, 1)
+    found = wgan.gradient_penalty(lambda x: dgm.sum(scale * x * w, axis=(1, 2, 3)), real, fake, random())
+    assert float(found) == pytest.approx(((3 - 1) ** 2 + (6 - 1) ** 2) / 2)
+
+
+def test_gradient_penalty_has_the_right_gradient() -> None:
+    critic = double(nn.MLP.init(random(), [2, 5, 1], dgm.tanh))
+    x = np.random.default_rng(0).standard_normal((2, 6, 2))
+    check_grads(lambda c: wgan.gradient_penalty(c, x[0], x[1], random(1)), [critic], order=1)
+
+
+def test_clipping_clips_every_weight_and_only_those_outside() -> None:
+    critic = nn.MLP.init(random(), [2, 5, 1])
+    clipped = wgan.clip_weights(critic, 0.3)
+    for w, c in zip(trees.leaves(critic), trees.leaves(clipped), strict=True):
+        np.testing.assert_array_equal(c, np.clip(w, -0.3, 0.3))
+
+
+# Latent
+
+
+def small_vae() -> tuple[VAE, np.ndarray]:
+    """Few pixels and a small network, in float64: everything can be integrated on a grid."""
+    model = double(VAE.init(random(1), pixels=6, hidden=(5,), latent=2, activation=dgm.tanh))
+    return model, (np.random.default_rng(0).random((4, 6)) < 0.5).astype("float64")
+
+
+def test_elbo_plus_kl_to_the_posterior_is_log_p() -> None:
+    """log p(x) = ELBO + KL(q || p(z | x)): both sides by quadrature, each in its own way."""
+    model, x = small_vae()
+    nodes, weights = estimators.normal_plane(200, reach=8.0)
+    log_p = vae.log_prob_quadrature(model, x, cells=400, reach=8.0)
+    bound = vae.elbo_quadrature(model, x, nodes, weights)
+    q = model.posterior(x)
+    z = q.mean + q.scale * nodes[:, None]
+    log_posterior = model.log_likelihood(x, z) + dgm.sum(Normal().log_prob(z), axis=-1) - log_p
+    to_posterior = weights @ (dgm.sum(q.log_prob(z), axis=-1) - log_posterior)
+    assert (to_posterior > 0).all()
+    np.testing.assert_allclose(bound + to_posterior, log_p, atol=1e-5)
+
+
+def test_the_elbo_is_unbiased_and_below() -> None:
+    model, x = small_vae()
+    drawn = np.stack([vae.elbo(model, x, random(seed)) for seed in range(2000)])
+    exact = vae.elbo_quadrature(model, x, *estimators.normal_plane(100, reach=8.0))
+    np.testing.assert_array_less(abs(drawn.mean(axis=0) - exact), 5 * drawn.std(axis=0) / np.sqrt(2000))
+    assert (exact < vae.log_prob_quadrature(model, x, 300)).all()
+
+
+def test_importance_sampling_comes_from_below_to_the_truth() -> None:
+    """With a q that covers the posterior: N(0, 1.2^2), wider than the prior."""
+    model, x = small_vae()
+    last = dataclasses.replace(model.encoder.layers[-1], weight=np.zeros((5, 4)), bias=np.log([1, 1, 1.2, 1.2]))
+    model = dataclasses.replace(model, encoder=dataclasses.replace(model.encoder, layers=(*model.encoder.layers[:-1], last)))
+    truth = vae.log_prob_quadrature(model, x, 400)
+    one = np.mean([vae.log_prob_importance(model, x, 1, random(s)) for s in range(500)], axis=0)
+    many = vae.log_prob_importance(model, x, 20_000, random())
+    assert (one < truth).all()
+    np.testing.assert_allclose(many, truth, atol=0.02)
+    together = vae.log_prob_importance(model, x, 500, random(), chunk=500)
+    assert vae.log_prob_importance(model, x, 500, random(), chunk=100).shape == together.shape
+
+
+def test_probabilities_of_all_images_sum_to_one() -> None:
+    model, _ = small_vae()
+    every = ((np.arange(64)[:, None] >> np.arange(6)) & 1).astype("float64")
+    assert np.exp(vae.log_prob_quadrature(model, every, 300)).sum() == pytest.approx(1.0, abs=1e-6)
+
+
+def test_the_gradient_of_the_elbo() -> None:
+    model, x = small_vae()
+    check_grads(lambda m: dgm.mean(vae.elbo(m, x, random())), [model], order=1)
+
+
+@settings(max_examples=5)
+@given(arrays((2,)), arrays((2,), 0.3, 1.5))
+def test_both_estimators_are_unbiased(mean, scale) -> None:
+    """r(z) = z1^2 + z1 z2: the gradient of E[r] = m1^2 + s1^2 + m1 m2 is known."""
+    q = Normal(mean, scale)
+
+    def r(z):
+        return z[..., 0] ** 2 + z[..., 0] * z[..., 1]
+
+    exact = np.array([2 * mean[0] + mean[1], mean[0], 2 * scale[0], 0.0])
+    np.testing.assert_allclose(estimators.quadrature(r, q, *estimators.normal_plane(100, 8.0)), exact, atol=1e-5)
+    noise = np.random.default_rng(0).standard_normal((40_000, 2))
+    for drawn in (
+        estimators.reparameterized(r, q, noise),
+        estimators.score_function(r, q, noise),
+        estimators.score_function(r, q, noise, baseline=1.5),
+    ):
+        assert drawn.shape == (40_000, 4)
+        error = abs(drawn.mean(axis=0) - exact) / (drawn.std(axis=0) / 200 + 1e-12)
+        assert error[exact != drawn[0]].max(initial=0.0) < 5
