@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import ast
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 from pydgm.lesson import add_options
+from pydgm.lesson.claims import as_markdown
 
 HERE = Path(__file__).parent
 
@@ -23,10 +25,29 @@ def summary(path: Path) -> str:
     return (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split("\n")[0]
 
 
+def readme(known: dict[str, Path]) -> int:
+    """Each lesson's figure and claims, from its report, between the marks in README.md."""
+    path, parts = HERE.parent / "README.md", []
+    for name, script in known.items():
+        short = name.rpartition("/")[2]
+        report = json.loads((HERE.parent / "figures" / f"{short}.json").read_text(encoding="utf-8"))
+        title = (
+            f"### {summary(script)}\n\n`lessons/{name}.py`, {report['seconds']:.0f} s: {report['lecture']}, {report['figure']}."
+        )
+        parts.append(f"{title}\n\n![{summary(script)}](figures/{short}.png)\n\n{as_markdown(report['claims'])}\n")
+    before, _, rest = path.read_text(encoding="utf-8").partition("<!-- claims -->\n")
+    path.write_text(
+        before + "<!-- claims -->\n" + "\n".join(parts) + "<!-- /claims -->" + rest.partition("<!-- /claims -->")[2],
+        encoding="utf-8",
+    )
+    return 0
+
+
 def main(argv: list[str] | None = None) -> int:
     """Exit status 0: every claim holds; 1: one fails, or a lesson ends with an error; 2: bad usage."""
     parser = argparse.ArgumentParser(prog="python -m lessons", description=__doc__)
-    commands = parser.add_subparsers(dest="command", metavar="run")
+    commands = parser.add_subparsers(dest="command", metavar="run | readme")
+    commands.add_parser("readme", help="put the claims of figures/*.json into README.md")
     runner = commands.add_parser("run", help="run lessons, check their claims, write figures/NAME.png and .json")
     runner.add_argument("names", nargs="*", metavar="NAME", help="gan_vs_wgan, or adversarial/gan_vs_wgan")
     runner.add_argument("--all", action="store_true", help="every lesson")
@@ -39,6 +60,8 @@ def main(argv: list[str] | None = None) -> int:
         for name, path in known.items():
             print(f"{name:<{width}}  {summary(path)}")
         return 0
+    if options.command == "readme":
+        return readme(known)
     if options.all == bool(options.names):
         runner.error("name the lessons to run, or --all of them")
     short = {name.rpartition("/")[2]: name for name in known}

@@ -46,9 +46,10 @@ def _check(model: Tree, gradient: Tree) -> None:
     weights, structure = trees.flatten(model)
     slopes, found = trees.flatten(gradient)
     trees.check_same(structure, found, "update: a gradient has the structure of its model")
-    for w, g, path in zip(weights, slopes, trees.paths(structure), strict=True):
+    for i, (w, g) in enumerate(zip(weights, slopes, strict=True)):
         if getattr(w, "shape", ()) != getattr(g, "shape", ()):  # broadcasting would hide the mistake
-            raise TreeError(f"update: the gradient of {path or 'the model'} is {shape_text(g)}, the model {shape_text(w)}")
+            path = trees.paths(structure)[i] or "the model"
+            raise TreeError(f"update: the gradient of {path} is {shape_text(g)}, the model {shape_text(w)}")
 
 
 def _zeros_like(model: Tree) -> Tree:

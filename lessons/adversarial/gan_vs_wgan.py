@@ -159,7 +159,7 @@ advantage = (slope / np.abs(received["GAN, log(1 - D)"]))[at_fake]
 
 if run.mode != "quick":
     run.claim("trained D is D* where a density is over 1% of its peak: gap", np.abs(D - D_star)[counts].max(), "<=", 0.02)
-run.claim("|D'| at the fake mean: D gives no direction", np.abs(D * (1 - D) * slopes(discriminator))[at_fake], "<", 1e-3)
+run.claim("abs(D') at the fake mean: D gives no direction", np.abs(D * (1 - D) * slopes(discriminator))[at_fake], "<", 1e-3)
 run.claim("V(D*) = 2 JSD - log 4, by quadrature: gap", abs(value - (2.0 * jsd - math.log(4.0))), "<=", 1e-5)
 run.claim("no discriminator beats D*: V(trained D) - V(D*)", reached - value, "<=", 0.0)
 run.claim("JSD has saturated: its share of log 2", jsd / math.log(2.0), "within", (0.99, 1.0))

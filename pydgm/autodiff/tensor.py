@@ -16,6 +16,7 @@ So the level below records a derivative's own computation by itself, and a first
 
 from __future__ import annotations
 
+import inspect
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -137,33 +138,78 @@ def operation(
 
     def decorate(forward: Callable[P, Any]) -> Callable[P, Any]:
         op = Operation(forward.__name__, forward, vjps, broadcasts, variadic)
-
-        @wraps(forward)
-        def call(*args: Any, **params: Any) -> Any:
-            level = -1
-            for x in args:
-                if type(x) is Tensor and x.level > level:
-                    level = x.level
-            if params:
-                for x in params.values():
-                    if type(x) is Tensor:
-                        raise TypeError(f"{op.name.lstrip('_')}: pass arrays that carry a gradient by position {caller()}")
-            if level < 0:
-                try:
-                    out = forward(*args, **params)
-                except (ValueError, IndexError, TypeError) as error:
-                    raise _explained(op, args, params, error) from None
-                if watching_nans:
-                    _check_nans(op.name.lstrip("_"), out, args)
-                return out
-            out = call(*[x.value if type(x) is Tensor and x.level == level else x for x in args], **params)
-            return Tensor(out, level, op, args, params) if vjps else out
-
+        arguments = inspect.signature(forward).parameters.values()
+        plain = all(a.kind is a.POSITIONAL_OR_KEYWORD and a.default is a.empty for a in arguments)
+        make = {1: _unary, 2: _binary}.get(len(arguments), _general) if plain else _general
+        call = wraps(forward)(make(op))
         if not forward.__name__.startswith("_"):
             named[forward.__name__] = call
         return call
 
     return decorate
+
+
+# The same thing three times, for speed: most operations have one or two arguments and no options, and a small model
+# feels each microsecond. Take the highest level off, run on what is below, put the level back on.
+
+
+def _general(op: Operation) -> Callable[..., Any]:
+    def call(*args: Any, **params: Any) -> Any:
+        level = -1
+        for x in args:
+            if type(x) is Tensor and x.level > level:
+                level = x.level
+        for x in params.values():
+            if type(x) is Tensor:
+                raise TypeError(f"{op.name.lstrip('_')}: pass arrays that carry a gradient by position {caller()}")
+        if level < 0:
+            return _forward(op, args, params)
+        out = call(*[x.value if type(x) is Tensor and x.level == level else x for x in args], **params)
+        return Tensor(out, level, op, args, params) if op.vjps else out
+
+    return call
+
+
+def _unary(op: Operation) -> Callable[..., Any]:
+    differentiable = bool(op.vjps)
+
+    def call(x: Any) -> Any:
+        if type(x) is not Tensor:
+            return _forward(op, (x,), _NOTHING)
+        out = call(x.value)
+        return Tensor(out, x.level, op, (x,)) if differentiable else out
+
+    return call
+
+
+def _binary(op: Operation) -> Callable[..., Any]:
+    differentiable = bool(op.vjps)
+
+    def call(a: Any, b: Any) -> Any:
+        at_a = a.level if type(a) is Tensor else -1
+        at_b = b.level if type(b) is Tensor else -1
+        if at_a > at_b:
+            level, out = at_a, call(a.value, b)
+        elif at_b > at_a:
+            level, out = at_b, call(a, b.value)
+        elif at_a < 0:
+            return _forward(op, (a, b), _NOTHING)
+        else:
+            level, out = at_a, call(a.value, b.value)
+        return Tensor(out, level, op, (a, b)) if differentiable else out
+
+    return call
+
+
+def _forward(op: Operation, args: tuple[Any, ...], params: dict[str, Any]) -> Array:
+    """At the bottom: arrays in, an array out, and the library's complaints in plain words."""
+    try:
+        out = op.forward(*args, **params)
+    except (ValueError, IndexError, TypeError) as error:
+        raise _explained(op, args, params, error) from None
+    if watching_nans:
+        _check_nans(op.name.lstrip("_"), out, args)
+    return out
 
 
 def pull_back(level: int, outputs: Sequence[Any], cotangents: Sequence[Array], inputs: Sequence[Tensor]) -> list[Array | None]:

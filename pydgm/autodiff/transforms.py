@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -22,7 +23,7 @@ class _Run(NamedTuple):
 
     level: int
     inputs: list[Tensor]
-    structures: list[trees.Structure]  # of each lifted argument
+    structures: list[tuple[trees.Structure, int]]  # of each lifted argument, with its number of leaves
     outputs: list[Any]  # leaves of the result
     out_structure: trees.Structure
     aux: Any
@@ -37,7 +38,7 @@ class _Run(NamedTuple):
     def gradients(self, cotangents: list[Array]) -> list[Any]:
         """One tree of gradients for each lifted argument."""
         found = iter(_owned(pull_back(self.level, self.outputs, cotangents, self.inputs), self.inputs, cotangents))
-        return [trees.unflatten(s, [next(found) for _ in trees.paths(s)]) for s in self.structures]
+        return [trees.unflatten(s, list(itertools.islice(found, n))) for s, n in self.structures]
 
 
 def _owned(found: list[Array | None], inputs: list[Tensor], cotangents: list[Array]) -> list[Array]:
@@ -61,8 +62,9 @@ def _run(name: str, f: Callable[..., Any], args: tuple[Any, ...], kwargs: Any, a
             raise TypeError(f"{name}: there is no argument {n}, the function was called with {len(args)} {caller()}")
         leaves, structure = trees.flatten(args[n])
         leaves = [backend.asarray(x) if isinstance(x, float) and not is_array(x) else x for x in leaves]
-        for x, path in zip(leaves, trees.paths(structure), strict=True):
+        for i, x in enumerate(leaves):
             if not is_floating(x):
+                path = trees.paths(structure)[i]
                 raise TypeError(
                     f"{name}: argument {n}{path} has dtype {x.dtype}; only floating-point arrays have derivatives {caller()}"
                 )
@@ -71,7 +73,7 @@ def _run(name: str, f: Callable[..., Any], args: tuple[Any, ...], kwargs: Any, a
             raise TypeError(f"{name}: argument {n} holds no floating-point number: it is {hint} {caller()}")
         tensors = [Tensor(x, level) for x in leaves]
         inputs += tensors
-        structures.append(structure)
+        structures.append((structure, len(tensors)))
         lifted[n] = trees.unflatten(structure, tensors)
     result = f(*lifted, **kwargs)
     if has_aux and not (isinstance(result, tuple) and len(result) == 2):

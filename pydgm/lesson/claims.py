@@ -50,3 +50,9 @@ def table(claims: Sequence[Claim]) -> str:
         said = f"{_number(c.measured)} {c.relation} {_number(c.bound)}"
         lines.append(f"  {'holds' if c.holds else 'FAILS'}  {said:<28} {c.claim}")
     return "\n".join(lines)
+
+
+def as_markdown(claims: Sequence[dict[str, Any]]) -> str:
+    """The claims of a lesson's report as a table."""
+    rows = [f"| {c['claim']} | {_number(c['measured'])} | {c['relation']} {_number(c['bound'])} |" for c in claims]
+    return "\n".join(["| claim | measured | bound |", "|---|---|---|", *rows])

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import ctypes
 import json
 import os
 import platform
@@ -37,9 +36,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """The options that every lesson takes."""
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--quick", dest="mode", action="store_const", const="quick", help="under 10 seconds, fewer claims")
-    mode.add_argument(
-        "--full", dest="mode", action="store_const", const="full", help="the paper's own setting, minutes to hours"
-    )
+    mode.add_argument("--full", dest="mode", action="store_const", const="full", help="the paper's own network, up to hours")
     parser.add_argument("--seed", type=_seed, default=0, metavar="N", help="of all random numbers (default 0)")
     parser.add_argument("--backend", choices=["numpy", "cupy"], help="array library (default: PYDGM_BACKEND, else numpy)")
     parser.add_argument("--data", metavar="DIR", help="folder of data sets (default: PYDGM_DATA, else what is at hand)")
@@ -57,18 +54,6 @@ def _refuse(message: object) -> Any:
     """Bad usage: one sentence, exit status 2."""
     print(f"error: {message}", file=sys.stderr)
     raise SystemExit(2)
-
-
-def _keep_freed_memory() -> None:
-    """Let glibc hand freed arrays out again instead of returning them to the system: each new one costs page faults.
-
-    Halves the time of eager training steps. On other systems there is no ``mallopt``, and nothing to do.
-    """
-    with contextlib.suppress(AttributeError, OSError, TypeError):
-        mallopt = ctypes.CDLL(None).mallopt
-        trim_threshold, mmap_threshold = -1, -3  # the names' values in malloc.h
-        mallopt(trim_threshold, 256 << 20)
-        mallopt(mmap_threshold, 32 << 20)
 
 
 def start(name: str, doc: str | None, lecture: str, figure: str) -> Run:
@@ -92,7 +77,7 @@ def start(name: str, doc: str | None, lecture: str, figure: str) -> Run:
     if program:
         matplotlib.use("Agg")  # a picture in a file, also where there is no screen
     matplotlib.style.use(STYLE)
-    _keep_freed_memory()
+    backend.keep_freed_memory()
     out = Path(options.out)
     try:
         out.mkdir(parents=True, exist_ok=True)
