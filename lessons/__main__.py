@@ -31,15 +31,13 @@ def readme(known: dict[str, Path]) -> int:
     for name, script in known.items():
         short = name.rpartition("/")[2]
         report = json.loads((HERE.parent / "figures" / f"{short}.json").read_text(encoding="utf-8"))
-        title = (
-            f"### {summary(script)}\n\n`lessons/{name}.py`, {report['seconds']:.0f} s: {report['lecture']}, {report['figure']}."
-        )
-        parts.append(f"{title}\n\n![{summary(script)}](figures/{short}.png)\n\n{as_markdown(report['claims'])}\n")
-    before, _, rest = path.read_text(encoding="utf-8").partition("<!-- claims -->\n")
-    path.write_text(
-        before + "<!-- claims -->\n" + "\n".join(parts) + "<!-- /claims -->" + rest.partition("<!-- /claims -->")[2],
-        encoding="utf-8",
-    )
+        where = f"`lessons/{name}.py`, {report['seconds']:.0f} s: {report['lecture']}, {report['figure']}."
+        picture = f"![{summary(script)}](figures/{short}.png)"
+        parts.append("\n\n".join([f"### {summary(script)}", where, picture, as_markdown(report["claims"])]))
+    text = path.read_text(encoding="utf-8")
+    before, after = text.split("<!-- claims -->\n")[0], text.split("<!-- /claims -->")[1]
+    between = "\n\n".join(parts)
+    path.write_text(f"{before}<!-- claims -->\n{between}\n<!-- /claims -->{after}", encoding="utf-8")
     return 0
 
 

@@ -13,7 +13,7 @@ from .tensor import operation
 
 
 @operation()
-def stop_gradient(x: Array) -> Array:
+def stop_gradient(x: Array, /) -> Array:
     """``x`` as a constant: the same value, no derivative, at any level."""
     return x
 
@@ -25,31 +25,31 @@ def astype(x: Array, dtype: object) -> Array:
 
 
 @operation(lambda g, y, a, b: g, lambda g, y, a, b: g, broadcasts=True)
-def add(a: Array, b: Array) -> Array:
+def add(a: Array, b: Array, /) -> Array:
     """``a + b``."""
     return xp.add(a, b)
 
 
 @operation(lambda g, y, a, b: g, lambda g, y, a, b: -g, broadcasts=True)
-def subtract(a: Array, b: Array) -> Array:
+def subtract(a: Array, b: Array, /) -> Array:
     """``a - b``."""
     return xp.subtract(a, b)
 
 
 @operation(lambda g, y, a, b: g * b, lambda g, y, a, b: g * a, broadcasts=True)
-def multiply(a: Array, b: Array) -> Array:
+def multiply(a: Array, b: Array, /) -> Array:
     """``a * b``."""
     return xp.multiply(a, b)
 
 
 @operation(lambda g, y, a, b: g / b, lambda g, y, a, b: -(g * y) / b, broadcasts=True)
-def divide(a: Array, b: Array) -> Array:
+def divide(a: Array, b: Array, /) -> Array:
     """``a / b``."""
     return xp.divide(a, b)
 
 
 @operation(lambda g, y, x: -g)
-def negative(x: Array) -> Array:
+def negative(x: Array, /) -> Array:
     """``-x``."""
     return xp.negative(x)
 
@@ -69,67 +69,67 @@ def _pow_exponent(g: Array, y: Array, x: Array, p: Array) -> Array:
 
 
 @operation(_pow_base, _pow_exponent, broadcasts=True)
-def pow(x: Array, p: Array) -> Array:
+def pow(x: Array, p: Array, /) -> Array:
     """``x ** p``. The derivative in ``p`` is taken as 0 where ``x <= 0``, as a limit from above."""
     return xp.pow(x, p)
 
 
 @operation(lambda g, y, x: g * (2.0 * x))
-def square(x: Array) -> Array:
+def square(x: Array, /) -> Array:
     """``x * x``."""
     return xp.square(x)
 
 
 @operation(lambda g, y, x: 0.5 * g / y)
-def sqrt(x: Array) -> Array:
+def sqrt(x: Array, /) -> Array:
     """The square root."""
     return xp.sqrt(x)
 
 
 @operation(lambda g, y, x: g * y)
-def exp(x: Array) -> Array:
+def exp(x: Array, /) -> Array:
     """e to the power ``x``."""
     return xp.exp(x)
 
 
 @operation(lambda g, y, x: g * (y + 1.0))
-def expm1(x: Array) -> Array:
+def expm1(x: Array, /) -> Array:
     """exp(x) - 1, exact for small ``x``."""
     return xp.expm1(x)
 
 
 @operation(lambda g, y, x: g / x)
-def log(x: Array) -> Array:
+def log(x: Array, /) -> Array:
     """The natural logarithm."""
     return xp.log(x)
 
 
 @operation(lambda g, y, x: g / (x + 1.0))
-def log1p(x: Array) -> Array:
+def log1p(x: Array, /) -> Array:
     """log(1 + x), exact for small ``x``."""
     return xp.log1p(x)
 
 
 @operation(lambda g, y, x: g * sign(x))
-def abs(x: Array) -> Array:
+def abs(x: Array, /) -> Array:
     """The absolute value; its derivative at 0 is 0."""
     return xp.abs(x)
 
 
 @operation(lambda g, y, x: g * cos(x))
-def sin(x: Array) -> Array:
+def sin(x: Array, /) -> Array:
     """The sine."""
     return xp.sin(x)
 
 
 @operation(lambda g, y, x: -(g * sin(x)))
-def cos(x: Array) -> Array:
+def cos(x: Array, /) -> Array:
     """The cosine."""
     return xp.cos(x)
 
 
 @operation(lambda g, y, x: g * (1.0 - y * y))
-def tanh(x: Array) -> Array:
+def tanh(x: Array, /) -> Array:
     """The hyperbolic tangent."""
     return xp.tanh(x)
 
@@ -140,13 +140,13 @@ def _share(g: Array, a: Array, b: Array) -> Array:
 
 
 @operation(lambda g, y, a, b: _share(g, a, b), lambda g, y, a, b: _share(g, b, a), broadcasts=True)
-def maximum(a: Array, b: Array) -> Array:
+def maximum(a: Array, b: Array, /) -> Array:
     """The larger of both; where they are equal, each gets half of the gradient."""
     return xp.maximum(a, b)
 
 
 @operation(lambda g, y, a, b: _share(g, b, a), lambda g, y, a, b: _share(g, a, b), broadcasts=True)
-def minimum(a: Array, b: Array) -> Array:
+def minimum(a: Array, b: Array, /) -> Array:
     """The smaller of both; where they are equal, each gets half of the gradient."""
     return xp.minimum(a, b)
 
@@ -173,61 +173,61 @@ def where(mask: Array, a: Array, b: Array) -> Array:
 
 
 @operation()
-def sign(x: Array) -> Array:
+def sign(x: Array, /) -> Array:
     """-1, 0 or 1."""
     return xp.sign(x)
 
 
 @operation()
-def floor(x: Array) -> Array:
+def floor(x: Array, /) -> Array:
     """The largest whole number that is not above ``x``."""
     return xp.floor(x)
 
 
 @operation()
-def greater(a: Array, b: Array) -> Array:
+def greater(a: Array, b: Array, /) -> Array:
     """``a > b``."""
     return xp.greater(a, b)
 
 
 @operation()
-def greater_equal(a: Array, b: Array) -> Array:
+def greater_equal(a: Array, b: Array, /) -> Array:
     """``a >= b``."""
     return xp.greater_equal(a, b)
 
 
 @operation()
-def less(a: Array, b: Array) -> Array:
+def less(a: Array, b: Array, /) -> Array:
     """``a < b``."""
     return xp.less(a, b)
 
 
 @operation()
-def less_equal(a: Array, b: Array) -> Array:
+def less_equal(a: Array, b: Array, /) -> Array:
     """``a <= b``."""
     return xp.less_equal(a, b)
 
 
 @operation()
-def equal(a: Array, b: Array) -> Array:
+def equal(a: Array, b: Array, /) -> Array:
     """``a == b``."""
     return xp.equal(a, b)
 
 
 @operation()
-def not_equal(a: Array, b: Array) -> Array:
+def not_equal(a: Array, b: Array, /) -> Array:
     """``a != b``."""
     return xp.not_equal(a, b)
 
 
 @operation()
-def isnan(x: Array) -> Array:
+def isnan(x: Array, /) -> Array:
     """True where ``x`` is not a number."""
     return xp.isnan(x)
 
 
 @operation()
-def isfinite(x: Array) -> Array:
+def isfinite(x: Array, /) -> Array:
     """True where ``x`` is neither infinite nor NaN."""
     return xp.isfinite(x)
 
@@ -236,20 +236,20 @@ def isfinite(x: Array) -> Array:
 
 
 @operation(lambda g, y, x: g * (y * (1.0 - y)))
-def sigmoid(x: Array) -> Array:
+def sigmoid(x: Array, /) -> Array:
     """1 / (1 + exp(-x)), through exp(-abs(x)), which cannot overflow."""
     small = xp.exp(-xp.abs(x))
     return xp.where(x < 0, small, 1.0) / (1.0 + small)
 
 
 @operation(lambda g, y, x: g * sigmoid(x))
-def softplus(x: Array) -> Array:
+def softplus(x: Array, /) -> Array:
     """log(1 + exp(x)) = max(x, 0) + log1p(exp(-abs(x))). So log sigmoid(x) = -softplus(-x)."""
     return xp.maximum(x, 0.0) + xp.log1p(xp.exp(-xp.abs(x)))
 
 
 @operation(lambda g, y, x: g * astype(greater(x, 0), g.dtype))
-def relu(x: Array) -> Array:
+def relu(x: Array, /) -> Array:
     """max(x, 0); its derivative at 0 is 0."""
     return xp.maximum(x, 0.0)
 

@@ -22,7 +22,7 @@ from .tensor import operation
     lambda g, y, a, b: _matmul(matrix_transpose(a), g),
     broadcasts=True,
 )
-def _matmul(a: Array, b: Array) -> Array:
+def _matmul(a: Array, b: Array, /) -> Array:
     return xp.matmul(a, b)
 
 
