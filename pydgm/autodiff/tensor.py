@@ -132,8 +132,9 @@ def operation(
             return xp.exp(x)
 
     Write the rules in operations, not in ``xp`` calls, and derivatives of any order follow. Arguments that carry a
-    gradient are passed by position; those that stand before a ``/`` always are, which is faster. With ``broadcasts`` the rules may answer in the broadcast shape: the sum back to the
-    argument's shape is done in one place, :func:`_fit`. Without rules, the result counts as a constant.
+    gradient are passed by position; those that stand before a ``/`` always are, which is faster. With ``broadcasts`` the
+    rules may answer in the broadcast shape: the sum back to the argument's shape is done in one place, :func:`_fit`.
+    Without rules, the result counts as a constant.
     """
 
     def decorate(forward: Callable[P, Any]) -> Callable[P, Any]:
