@@ -51,7 +51,7 @@ def loss(model, x):
 def train(model: VAE, batch: int, passes: list[tuple[int, float]], eps: float = 1e-8) -> VAE:
     """Adam through ``passes``: how often over the data, at which learning rate."""
     every = len(digits.train) // batch
-    rates = [rate for times, rate in passes for _ in range(times * every)][: run.pick(quick=400, default=None)]
+    rates = [rate for times, rate in passes for _ in range(times * every)][: run.pick(quick=300, default=None)]
     order = itertools.chain.from_iterable(rng.batches(len(digits.train), batch) for times, _ in passes for _ in range(times))
     images = (binarize(digits.train[dgm.to_numpy(next(order))]) for _ in run.progress(len(rates), "training"))
     return optim.fit(model, loss, optim.adam(lambda step: rates[int(step)], eps=eps), ((x,) for x in images))
@@ -80,9 +80,8 @@ def in_parts(estimate, noise):
     return np.concatenate([dgm.to_numpy(estimate(noise[i : i + 1000])) for i in range(0, noise.shape[0], 1000)])
 
 
-coarse, exact = (
-    dgm.to_numpy(estimators.quadrature(reward, q, *estimators.normal_plane(n))).astype("float64") for n in (100, 200)
-)
+nodes = run.pick(quick=200, default=300)
+coarse, exact = (dgm.to_numpy(estimators.quadrature(reward, q, *estimators.normal_plane(n))) for n in (nodes // 2, nodes))
 noise = rng.normal((run.pick(quick=4000, default=20_000), 2))
 baseline = float(dgm.mean(reward(q.mean + q.scale * rng.normal((1000, 2)))))
 samples = {
@@ -117,7 +116,7 @@ bias = {  # in standard errors, the largest of the four components
 held_out = binarize(digits.test[: run.pick(quick=20, default=100)])
 
 
-cells = run.pick(quick=360, default=720)
+cells = run.pick(quick=300, default=720)
 truth, rough = (dgm.to_numpy(vae.log_prob_quadrature(model, held_out, n)) for n in (cells, cells * 5 // 6))
 weighted = dgm.to_numpy(vae.log_prob_importance(model, held_out, run.pick(quick=500, default=5000), rng))
 bound = dgm.to_numpy(vae.elbo_quadrature(model, held_out, *estimators.normal_plane(40)))

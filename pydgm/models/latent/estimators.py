@@ -52,9 +52,10 @@ def normal_plane(n: int, reach: float = 5.0) -> tuple[Array, Array]:
     return asarray(nodes.astype("float32")), asarray((weights / weights.sum()).astype("float32"))
 
 
-def quadrature(r: Reward, q: Normal, nodes: Array, weights: Array) -> Array:
+def quadrature(r: Reward, q: Normal, nodes: Array, weights: Array, chunk: int = 5000) -> Array:
     """The exact gradient, (2 d,): E_eps[grad r(mean + scale eps)] as a weighted sum over ``nodes`` (m, d) of N(0, I).
 
     Double their number to see that it has converged.
     """
-    return ad.sum(ad.reshape(weights, (-1, 1)) * reparameterized(r, q, nodes), axis=0)
+    parts = [weights[i : i + chunk] @ reparameterized(r, q, nodes[i : i + chunk]) for i in range(0, nodes.shape[0], chunk)]
+    return ad.sum(ad.stack(parts), axis=0)
