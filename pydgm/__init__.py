@@ -5,7 +5,7 @@ from typing import Any
 
 from . import autodiff, backend, distributions, divergences, errors, nn, optim, random, trees
 from .autodiff import *
-from .backend import asarray, to_numpy, use
+from .backend import asarray, to_numpy, use, xp
 from .nn import Module
 
 _ROOMS = ("data", "lesson", "models", "testing")

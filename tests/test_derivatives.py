@@ -136,7 +136,20 @@ def test_jacobian_is_the_stack_of_vjps_and_is_dual(case: Case, data) -> None:
 def test_every_public_operation_is_in_the_table() -> None:
     from pydgm.autodiff.tensor import named
 
-    steps = {"stop_gradient", "sign", "floor", "isnan", "isfinite", "argmax", "astype", "fold", "unfold", "scatter_add"}
+    steps = {
+        "stop_gradient",
+        "sign",
+        "floor",
+        "isnan",
+        "isfinite",
+        "argmax",
+        "astype",
+        "zeros_like",
+        "ones_like",
+        "fold",
+        "unfold",
+        "scatter_add",
+    }
     compared = {"greater", "greater_equal", "less", "less_equal", "equal", "not_equal"}
     tested = {case.name for case in CASES}
     assert set(named) - steps - compared - tested == set()

@@ -171,6 +171,17 @@ def test_plain_arrays_in_plain_arrays_out() -> None:
     assert type(dgm.matmul(np.ones((2, 2)), np.ones((2, 2)))) is np.ndarray
 
 
+def test_tensors_are_unpacked_and_walked_through() -> None:
+    def f(x):
+        a, b, c = x
+        total = 0.0
+        for row in x:
+            total = total + row * row
+        return total + a * b * c
+
+    np.testing.assert_allclose(dgm.grad(f)(np.array([1.0, 2.0, 3.0])), [2 + 6, 4 + 3, 6 + 2])
+
+
 def test_a_branch_on_a_value_is_a_branch_on_a_number() -> None:
     f = dgm.grad(lambda x: x * x if x > 1.0 else -x)
     assert (f(3.0), f(0.5)) == (6.0, -1.0)

@@ -89,7 +89,7 @@ clipped = fit(clip(clipped), wgan.critic_loss, steps, batch=512, rate=1e-3, what
 # -----------------------------
 # The generator moves a sample x against the gradient of its loss at x.
 
-points = dgm.autodiff.reshape(dgm.autodiff.astype(x, dgm.backend.xp.float32), (-1, 1))
+points = dgm.reshape(dgm.astype(x, dgm.xp.float32), (-1, 1))
 
 
 def values(model):

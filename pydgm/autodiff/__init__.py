@@ -27,6 +27,7 @@ from .elementwise import (
     multiply,
     negative,
     not_equal,
+    ones_like,
     pow,
     relu,
     sigmoid,
@@ -38,6 +39,7 @@ from .elementwise import (
     subtract,
     tanh,
     where,
+    zeros_like,
 )
 from .linalg import cholesky, einsum, inv, matmul, slogdet, solve
 from .reductions import argmax, cumulative_sum, log_softmax, logsumexp, max, mean, min, softmax, std, sum, var, vector_norm
@@ -120,6 +122,7 @@ __all__ = [
     "multiply",
     "negative",
     "not_equal",
+    "ones_like",
     "operation",
     "pad",
     "permute_dims",
@@ -154,4 +157,5 @@ __all__ = [
     "vector_norm",
     "vjp",
     "where",
+    "zeros_like",
 ]

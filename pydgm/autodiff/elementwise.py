@@ -169,7 +169,19 @@ def where(mask: Array, a: Array, b: Array) -> Array:
     return xp.where(mask, a, b)
 
 
-# Steps: their derivative is 0 wherever they have one, so their results count as constants.
+# Constants and steps: their derivative is 0 wherever they have one, so their results count as constants.
+
+
+@operation()
+def zeros_like(x: Array, /) -> Array:
+    """Zeros of the shape and dtype of ``x``."""
+    return xp.zeros_like(x)
+
+
+@operation()
+def ones_like(x: Array, /) -> Array:
+    """Ones of the shape and dtype of ``x``."""
+    return xp.ones_like(x)
 
 
 @operation()

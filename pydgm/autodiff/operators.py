@@ -65,6 +65,7 @@ _RENAMED: dict[str, Callable[..., Any]] = {
     "take_along_axis": shapes.take_along_axis,
     "dot": linalg.matmul,
     "einsum": linalg.einsum,
+    "norm": reductions.vector_norm,
     "solve": linalg.solve,
     "slogdet": linalg.slogdet,
 }

@@ -77,6 +77,9 @@ class Tensor:
     def __len__(self) -> int:
         return len(self.value)
 
+    def __iter__(self) -> Iterator[Any]:
+        return (self[i] for i in range(len(self)))  # type: ignore[index]
+
     def __repr__(self) -> str:
         return f"Tensor({self.value!r})"
 
@@ -119,7 +122,7 @@ class Operation(NamedTuple):
 
 
 named: dict[str, Callable[..., Any]] = {}
-"""Every public operation under its name: the table."""
+"""Every operation that pydgm offers, under its name: the table."""
 
 
 def operation(
@@ -143,7 +146,7 @@ def operation(
         arrays_only = all(a.kind is a.POSITIONAL_ONLY for a in arguments)
         make = {1: _unary, 2: _binary}.get(len(arguments), _general) if arrays_only else _general
         call = wraps(forward)(make(op))
-        if not forward.__name__.startswith("_"):
+        if (forward.__module__ or "").startswith("pydgm.") and not forward.__name__.startswith("_"):
             named[forward.__name__] = call
         return call
 
