@@ -204,7 +204,7 @@ BROKEN = {
         "pydgm/models/latent/estimators.py",
         "ad.sum(r(m + s * noise))",
         "ad.sum(r(ad.stop_gradient(m) + s * noise))",
-        "unbiased, score function",
+        "unbiased, reparameterised",
     ),
     "the KL term forgotten": (
         "latent/vae_reparameterization",

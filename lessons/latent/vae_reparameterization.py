@@ -80,8 +80,7 @@ def in_parts(estimate, noise):
     return np.concatenate([dgm.to_numpy(estimate(noise[i : i + 1000])) for i in range(0, noise.shape[0], 1000)])
 
 
-nodes = run.pick(quick=200, default=300)
-coarse, exact = (dgm.to_numpy(estimators.quadrature(reward, q, *estimators.normal_plane(n))) for n in (nodes // 2, nodes))
+coarse, exact = (dgm.to_numpy(estimators.quadrature(reward, q, *estimators.normal_plane(n))) for n in (100, 200))
 noise = rng.normal((run.pick(quick=4000, default=20_000), 2))
 baseline = float(dgm.mean(reward(q.mean + q.scale * rng.normal((1000, 2)))))
 samples = {
