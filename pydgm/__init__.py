@@ -6,6 +6,7 @@ from typing import Any
 from . import autodiff, backend, distributions, divergences, errors, nn, optim, random, trees
 from .autodiff import *
 from .backend import asarray, to_numpy, use, xp
+from .compile import compile, eager
 from .nn import Module
 
 _ROOMS = ("data", "lesson", "models", "testing")

@@ -12,6 +12,8 @@ import ctypes
 import importlib
 import math
 import os
+from collections.abc import Callable
+from functools import wraps
 from typing import Any, TypeAlias
 
 import numpy
@@ -20,6 +22,22 @@ from .errors import BackendError
 
 Array: TypeAlias = Any
 """An array of the library in use, or a :class:`~pydgm.autodiff.Tensor` around one."""
+
+
+recorders: list[Any] = []
+"""While a function is being compiled: who notes its calls."""
+
+
+def recorded(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that fills arrays in place, and so is noted as one call where it is given traced arrays."""
+
+    @wraps(function)
+    def call(*args: Any) -> Any:
+        if recorders and recorders[-1].traces(args):
+            return recorders[-1].record(call, args, {})
+        return function(*args)
+
+    return call
 
 
 class Namespace:
@@ -163,6 +181,7 @@ def _positions(shape: tuple[int, ...], key: Any, like: Array) -> Array:
     return asarray(numpy.arange(math.prod(shape)).reshape(shape)[host], like=like)
 
 
+@recorded
 def index(x: Array, key: Any) -> Array:
     """``x[key]``, for slices, integers, integer arrays and masks in any mixture."""
     if _basic(key):
@@ -174,6 +193,7 @@ def index(x: Array, key: Any) -> Array:
     return xp.reshape(flat, positions.shape)
 
 
+@recorded
 def scatter_add(g: Array, key: Any, shape: tuple[int, ...]) -> Array:
     """Zeros of ``shape`` with ``g`` added at ``key``; where ``key`` names a place twice, both are added."""
     out = zeros(shape, g)

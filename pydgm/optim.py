@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 from . import trees
 from .autodiff import grad, sqrt
 from .backend import xp
+from .compile import compile
 from .errors import TreeError, shape_text
 
 Tree = Any
@@ -118,10 +119,18 @@ def fit(
     batches: Iterable[tuple[Any, ...]],
     after: Callable[[Model], Model] | None = None,
 ) -> Model:
-    """One step down ``loss(model, *batch)`` for each batch; ``after`` each, a change of the model (clipped weights, say)."""
+    """One step down ``loss(model, *batch)`` for each batch; ``after`` each, a change of the model (clipped weights, say).
+
+    The step is compiled: recorded at the first batch, then repeated as straight-line NumPy (``dgm.compile``).
+    """
+
+    def step(model: Model, state: Tree, batch: tuple[Any, ...]) -> tuple[Model, Tree]:
+        model, state = optimizer.update(model, grad(loss)(model, *batch), state)
+        return (model if after is None else after(model)), state
+
+    compiled = compile(step, donate=(0, 1))
+    model = trees.map(lambda w: w + 0.0, model)  # a copy: the caller's own model is not written over
     state = optimizer.init(model)
-    gradient = grad(loss)
     for batch in batches:
-        model, state = optimizer.update(model, gradient(model, *batch), state)
-        model = model if after is None else after(model)
+        model, state = compiled(model, state, batch)
     return model

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from . import backend
@@ -19,20 +18,36 @@ class Generator:
     def __init__(self, seed: int | Any = 0) -> None:
         self._rng = backend.default_rng(seed)
 
-    def _draw(self, method: Callable[..., Any], shape: int | tuple[int, ...], dtype: str) -> Array:
-        return backend.asarray(method(shape, dtype=dtype), dtype=getattr(xp, dtype))
+    def _draw(self, method: str, dtype: str, *arguments: Any) -> Array:
+        """A draw, or, while a function is being compiled, the note that its program shall draw."""
+        if backend.recorders:
+            return backend.recorders[-1].draw(self, method, dtype, *arguments)
+        return self.draw_now(method, dtype, *arguments)
+
+    def draw_now(self, method: str, dtype: str, *arguments: Any) -> Array:
+        """``method`` of the library's generator, as an array of the library in use."""
+        options = {"dtype": dtype} if dtype else {}
+        return backend.asarray(getattr(self._rng, method)(*arguments, **options), dtype=getattr(xp, dtype) if dtype else None)
+
+    def state(self) -> Any:
+        """Where the stream is: for :meth:`restore`."""
+        return self._rng.bit_generator.state
+
+    def restore(self, state: Any) -> None:
+        """Go back to where :meth:`state` was taken."""
+        self._rng.bit_generator.state = state
 
     def normal(self, shape: int | tuple[int, ...] = (), dtype: str = "float32") -> Array:
         """Standard normal numbers, N(0, 1)."""
-        return self._draw(self._rng.standard_normal, shape, dtype)
+        return self._draw("standard_normal", dtype, shape)
 
     def uniform(self, shape: int | tuple[int, ...] = (), dtype: str = "float32") -> Array:
         """Uniform numbers in [0, 1)."""
-        return self._draw(self._rng.random, shape, dtype)
+        return self._draw("random", dtype, shape)
 
     def integers(self, low: int, high: int, shape: int | tuple[int, ...] = ()) -> Array:
         """Whole numbers from ``low`` up to, but not with, ``high``."""
-        return backend.asarray(self._rng.integers(low, high, shape))
+        return self._draw("integers", "", low, high, shape)
 
     def bernoulli(self, p: Array) -> Array:
         """1 with probability ``p``, else 0, in the shape and dtype of ``p``. The draw has no derivative in ``p``."""

@@ -48,17 +48,18 @@ def loss(model, x):
     return -dgm.mean(vae.elbo(model, x, rng))
 
 
-def train(model: VAE, batch: int, passes: list[tuple[int, float]], eps: float = 1e-8) -> VAE:
-    """Adam through ``passes``: how often over the data, at which learning rate."""
-    every = len(digits.train) // batch
-    rates = [rate for times, rate in passes for _ in range(times * every)][: run.pick(quick=300, default=None)]
-    order = itertools.chain.from_iterable(rng.batches(len(digits.train), batch) for times, _ in passes for _ in range(times))
-    images = (binarize(digits.train[dgm.to_numpy(next(order))]) for _ in run.progress(len(rates), "training"))
-    return optim.fit(model, loss, optim.adam(lambda step: rates[int(step)], eps=eps), ((x,) for x in images))
+def train(model: VAE, batch: int, passes: int, rate: float, eps: float = 1e-8) -> VAE:
+    """Adam, ``passes`` times over the training images."""
+    order = itertools.chain.from_iterable(rng.batches(len(digits.train), batch) for _ in range(passes))
+    steps = run.pick(quick=150, default=passes * (len(digits.train) // batch))
+    images = (binarize(digits.train[dgm.to_numpy(next(order))]) for _ in run.progress(steps, f"training, rate {rate:.1e}"))
+    return optim.fit(model, loss, optim.adam(rate, eps=eps), ((x,) for x in images))
 
 
 often = 6 if len(digits.train) > 20_000 else 30  # fewer passes over many digits
-model = train(VAE.init(rng, hidden=(256, 128), latent=2), batch=128, passes=[(often, 2e-3), (often // 2, 5e-4)])
+model = VAE.init(rng, hidden=(256, 128), latent=2)
+for passes, rate in ((often, 2e-3), (often // 2, 5e-4)):
+    model = train(model, 128, passes, rate)
 
 # %%
 # (a) Two estimators of one gradient
@@ -184,7 +185,8 @@ numbers |= {"test_elbo": test_elbo, "elbo": bound, "importance": weighted, "log_
 
 if run.mode == "full":
     big = VAE.init(rng, hidden=(200, 200), latent=50, activation=dgm.tanh)
-    big = train(big, batch=20, passes=[(3**i, 1e-3 * 10 ** (-i / 7)) for i in range(6)], eps=1e-4)
+    for i in range(6):
+        big = train(big, 20, 3**i, 1e-3 * 10 ** (-i / 7), eps=1e-4)
     test = binarize(digits.test)
     chunks = (test[i : i + 100] for i in run.progress(range(0, len(digits.test), 100), "log p of the test set"))
     nats = [-vae.log_prob_importance(big, x, 5000, rng, chunk=100) for x in chunks]

@@ -47,6 +47,7 @@ def _under(offset: Shape, out: Shape, stride: Shape, dilation: Shape) -> tuple[s
 
 
 @operation(lambda g, y, x, window, stride, dilation: fold(g, x.shape[2:], window, stride, dilation))
+@backend.recorded
 def unfold(x: Array, window: Shape, stride: Shape, dilation: Shape) -> Array:
     """(batch, channels, \\*space) -> (batch, channels, \\*window, \\*positions): what each place of the window sees."""
     out = _positions(x.shape[2:], window, stride, dilation)
@@ -57,6 +58,7 @@ def unfold(x: Array, window: Shape, stride: Shape, dilation: Shape) -> Array:
 
 
 @operation(lambda g, y, x, space, window, stride, dilation: unfold(g, window, stride, dilation))
+@backend.recorded
 def fold(x: Array, space: Shape, window: Shape, stride: Shape, dilation: Shape) -> Array:
     """The adjoint of :func:`unfold`: windows added up where they overlap, into (batch, channels, \\*space)."""
     out = _positions(space, window, stride, dilation)

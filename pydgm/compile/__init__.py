@@ -1,0 +1,168 @@
+"""Compiled steps: a function recorded once and repeated as straight-line NumPy that one can read.
+
+``step = dgm.compile(f)`` behaves like ``f``, faster; ``print(step.source)`` shows the back-propagation that one would have
+written by hand.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy
+
+from .. import backend, trees
+from ..autodiff.tensor import watching_nans
+from ..errors import caller
+from .emit import emit
+from .plan import plan
+from .record import Recorder, TraceError
+
+__all__ = ["Compiled", "TraceError", "compile", "eager"]
+
+_eager: list[bool] = [True] if os.environ.get("PYDGM_EAGER", "0") not in ("", "0") else []
+_spent: dict[int, weakref.ref[Any]] = {}  # donated arrays: their memory now holds something else
+
+
+@contextmanager
+def eager() -> Iterator[None]:
+    """While this is on, compiled functions run as they were written: for a debugger, or to compare."""
+    _eager.append(True)
+    try:
+        yield
+    finally:
+        _eager.pop()
+
+
+class Program(NamedTuple):
+    """What one recording became."""
+
+    run: Callable[..., list[Any]]
+    structure: trees.Structure  # of the result
+    source: str
+    constants: dict[str, Any]  # what the source names and does not define
+
+
+class Compiled:
+    """A function and the programs it has been compiled to, one for each kind of arguments it was called with."""
+
+    def __init__(self, function: Callable[..., Any], donate: tuple[int, ...]) -> None:
+        self.function, self.donate = function, donate
+        self.traces = 0
+        self._programs: dict[Any, Program] = {}
+        self._latest: Program | None = None
+        self._lock = threading.Lock()  # a program's buffers serve one call at a time
+        self.__doc__, self.__name__ = function.__doc__, getattr(function, "__name__", "function")
+
+    @property
+    def source(self) -> str:
+        """The program that ran last, as Python; it runs where :attr:`constants` are defined."""
+        return self._program.source
+
+    @property
+    def constants(self) -> dict[str, Any]:
+        """What :attr:`source` names and does not define: arrays of the outer function, generators."""
+        return self._program.constants
+
+    @property
+    def _program(self) -> Program:
+        if self._latest is None:
+            raise TraceError(f"{self.__name__} has no program yet: it is recorded when it is first called {caller()}")
+        return self._latest
+
+    def __call__(self, *args: Any) -> Any:
+        if _eager or watching_nans or backend.recorders or backend.xp.name != "numpy":
+            return self.function(*args)
+        leaves, structure = trees.flatten(args)
+        key = (structure, tuple([_kind(x) for x in leaves]))
+        with self._lock:
+            program = self._programs.get(key)
+            if program is None:
+                program = self._programs[key] = self._record(leaves, structure)
+            self._latest = program
+            if _spent and not _spent.keys().isdisjoint(map(id, leaves)):
+                self._refuse_spent(leaves, structure)
+            results = program.run(*leaves)
+            if self.donate:
+                results = self._handed_over(args, results)
+        return trees.unflatten(program.structure, results)
+
+    def _record(self, leaves: list[Any], structure: trees.Structure) -> Program:
+        recorder = Recorder()
+        backend.recorders.append(recorder)
+        try:
+            names = _names(self.function, structure)
+            inputs = [recorder.input(x, name) for x, name in zip(leaves, names, strict=True)]
+            result = self.function(*trees.unflatten(structure, list(inputs)))
+            outputs, out_structure = trees.flatten(result)
+        finally:
+            backend.recorders.pop()
+            recorder.close()
+        self.traces += 1
+        given = _ranges(structure)
+        donated = [t for n in self.donate for t in inputs[given[n] : given[n + 1]] if isinstance(t.value, numpy.ndarray)]
+        planned = plan(recorder.steps, outputs, donated)
+        run, source, constants = emit(planned, inputs, outputs, self.__name__)
+        return Program(run, out_structure, source, constants)
+
+    def _refuse_spent(self, leaves: list[Any], structure: trees.Structure) -> None:
+        for i, x in enumerate(leaves):
+            if id(x) in _spent and _spent[id(x)]() is x:
+                name = _names(self.function, structure)[i]
+                raise TraceError(
+                    f"{self.__name__}: {name} was donated to an earlier call and its memory now holds another value; use what "
+                    f"that call returned {caller()}"
+                )
+
+    def _handed_over(self, args: tuple[Any, ...], results: list[Any]) -> list[Any]:
+        """The donated arrays are spent; what is in their memory now is returned under a new name."""
+        given = {id(x): x for n in self.donate for x in trees.leaves(args[n]) if isinstance(x, numpy.ndarray)}
+        results = [r.view() if id(r) in given else r for r in results]
+        for x in given.values():
+            _spend(x)
+        return results
+
+
+def _spend(x: Any) -> None:
+    key = id(x)
+    _spent[key] = weakref.ref(x, lambda _: _spent.pop(key, None) and None)
+
+
+def _names(function: Callable[..., Any], structure: trees.Structure) -> list[str]:
+    """``model.layers[0].weight``: a name for each leaf, from the function's parameters and the models' fields."""
+    try:
+        parameters = list(inspect.signature(function).parameters)
+    except (TypeError, ValueError):  # a builtin has no signature
+        parameters = []
+    names = []
+    for i, child in enumerate(structure.children):
+        names += trees.paths(child, parameters[i] if i < len(parameters) else f"argument_{i}")
+    return names
+
+
+def _kind(x: Any) -> Any:
+    return (x.shape, x.dtype, x.strides) if isinstance(x, numpy.ndarray) else type(x)
+
+
+def _ranges(structure: trees.Structure) -> list[int]:
+    """Where the leaves of each argument begin, and where the last ends."""
+    starts = [0]
+    for child in structure.children:
+        starts.append(starts[-1] + len(trees.paths(child)))
+    return starts
+
+
+def compile(function: Callable[..., Any], donate: int | tuple[int, ...] = ()) -> Compiled:
+    """``function``, recorded at its first call and from then on repeated as one straight-line program.
+
+    Arguments and results are trees. A call with other shapes, dtypes or structures records anew (``.traces`` counts);
+    what is no array and no float (a number of layers, an activation) is part of the structure. Arguments in ``donate``
+    are updated in place where the result allows it: use the result, not them, afterwards. Random numbers come from
+    generators, as everywhere; each call draws on.
+    """
+    return Compiled(function, (donate,) if isinstance(donate, int) else tuple(donate))

@@ -1,0 +1,162 @@
+"""Emit: the planned steps as one straight-line Python function that one can read, and run."""
+
+from __future__ import annotations
+
+import keyword
+import linecache
+import math
+import operator
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy
+
+from .. import backend
+from .plan import REDUCTIONS, Plan
+from .record import Draw, Step, Traced
+
+_INFIX = {operator.add: "+", operator.sub: "-", operator.mul: "*", operator.truediv: "/", operator.pow: "**"}
+_REDUCE = {numpy.sum: "np.add.reduce", numpy.max: "np.maximum.reduce", numpy.min: "np.minimum.reduce"}
+assert set(_REDUCE) == REDUCTIONS
+
+
+class Writer:
+    """Names for values, text for calls."""
+
+    def __init__(self, plan: Plan, title: str) -> None:
+        self.plan, self.title = plan, title
+        self.names: dict[int, str] = {}
+        self.taken: set[str] = {"np", "backend", "operator"}
+        self.space: dict[str, Any] = {"np": numpy, "backend": backend, "operator": operator}
+        self.constants: dict[int, str] = {}
+        self.heads: list[str] = []
+        self.lines: list[str] = []
+
+    def fresh(self, wanted: str) -> str:
+        """``wanted`` as an identifier that is not taken yet."""
+        name = re.sub(r"\W+", "_", wanted).strip("_") or "x"
+        name = f"x_{name}" if keyword.iskeyword(name) or name[0].isdigit() else name
+        n, unique = 2, name
+        while unique in self.taken:
+            unique, n = f"{name}_{n}", n + 1
+        self.taken.add(unique)
+        return unique
+
+    def text(self, x: Any) -> str:
+        """An argument: a value's name, a literal, or a constant's name."""
+        if type(x) is Traced:
+            return self.names[id(self.plan.resolve(x))]
+        if isinstance(x, tuple):
+            return f"({', '.join(map(self.text, x))}{',' if len(x) == 1 else ''})"
+        if isinstance(x, list):
+            return f"[{', '.join(map(self.text, x))}]"
+        if x is Ellipsis:
+            return "..."
+        if isinstance(x, slice):
+            return f"slice({self.text(x.start)}, {self.text(x.stop)}, {self.text(x.step)})"
+        if x is None or (isinstance(x, bool | int | float | str) and not isinstance(x, numpy.generic) and _literal(x)):
+            return repr(x)
+        if isinstance(x, numpy.dtype) or (isinstance(x, type) and issubclass(x, numpy.generic)):
+            return f"np.{numpy.dtype(x).name}"
+        if id(x) not in self.constants:
+            name = self.fresh("constant" if isinstance(x, numpy.ndarray | numpy.generic) else type(x).__name__.lower())
+            self.constants[id(x)], self.space[name] = name, x
+        return self.constants[id(x)]
+
+    def call(self, step: Step, into: str | None) -> str:
+        """The right-hand side of a step."""
+        function = step.function
+        args = [self.text(x) for x in step.args]
+        if function in _INFIX:
+            return f"{args[0]} {_INFIX[function]} {args[1]}"
+        if function is operator.neg:
+            return f"-{args[0]}"
+        if function is operator.getitem or function is backend.index:
+            return f"{args[0]}[{_key(step.args[1], args[1], self)}]"
+        if isinstance(function, Draw):
+            name = self.text(function.generator)
+            return f"{name}.draw_now({', '.join([repr(function.method), repr(function.dtype), *args])})"
+        named = [f"{key}={self.text(value)}" for key, value in step.kwargs.items()] + ([f"out={into}"] if into else [])
+        if function in _REDUCE and len(args) == 1:
+            return f"{_REDUCE[function]}({', '.join([args[0], *(named if 'axis' in step.kwargs else ['axis=None', *named])])})"
+        return f"{self.function_name(function)}({', '.join([*args, *named])})"
+
+    def function_name(self, function: Callable[..., Any]) -> str:
+        if isinstance(function, numpy.ufunc):
+            return f"np.{function.__name__}"
+        if function.__module__ in ("numpy", "numpy.linalg"):
+            return f"{function.__module__.replace('numpy', 'np')}.{function.__name__}"
+        if id(function) not in self.constants:
+            self.constants[id(function)] = self.fresh(function.__name__)
+            self.space[self.constants[id(function)]] = function
+        return self.constants[id(function)]
+
+
+def _literal(x: Any) -> bool:
+    """True where repr is a literal: not for infinity and NaN."""
+    return not isinstance(x, float) or math.isfinite(x)
+
+
+def _key(key: Any, text: str, writer: Writer) -> str:
+    """An index as one writes it: ``x[2:, ::-1]``."""
+    parts = []
+    for k in key if isinstance(key, tuple) else (key,):
+        if isinstance(k, slice):
+            ends = [("" if end is None else writer.text(end)) for end in (k.start, k.stop)]
+            parts.append(":".join(ends) + ("" if k.step is None else f":{writer.text(k.step)}"))
+        else:
+            parts.append(writer.text(k))
+    return ", ".join(parts) if parts else "()"
+
+
+def _title(step: Step) -> str:
+    function = step.function
+    if isinstance(function, Draw):
+        return "noise"
+    return str(getattr(function, "__name__", "value")).strip("_")
+
+
+def emit(plan: Plan, inputs: list[Traced], outputs: list[Any], title: str) -> tuple[Callable[..., Any], str, dict[str, Any]]:
+    """The function, its source and its constants. It takes the inputs' values and returns the list of the outputs'."""
+    w = Writer(plan, title)
+    for t in inputs:
+        w.names[id(t)] = w.fresh(t.name)
+    buffers: list[str] = []
+    for prototype in plan.buffers:
+        name = w.fresh(f"buffer_{len(buffers)}")
+        w.space[name] = numpy.empty_like(prototype)
+        order = "" if prototype.flags.c_contiguous else "  # in another memory order"
+        w.heads.append(f"{name} = np.empty({prototype.shape}, np.{prototype.dtype.name}){order}")
+        buffers.append(name)
+    line = ""
+    for step, into in plan.steps:
+        if step.line != line:
+            line = step.line
+            w.lines.append(f"# {line}")
+        target = None if into is None else buffers[into] if isinstance(into, int) else w.names[id(into)]
+        right = w.call(step, target)
+        name = w.names[id(step.out)] = w.fresh(step.out.name or _title(step))
+        w.lines.append(f"{name} = {right}")
+    results = [w.text(x) for x in outputs]
+    parameters = ", ".join(w.names[id(t)] for t in inputs)
+    known = [f"# {name}: {_described(w.space[name])}" for name in w.constants.values()]
+    body = "\n    ".join([*w.lines, f"return [{', '.join(results)}]"])
+    source = "\n".join(
+        ["import numpy as np", "", *known, *w.heads, "", "", f"def {w.fresh(title)}({parameters}):", f"    {body}", ""]
+    )
+    run = "\n".join([f"def program({parameters}):", f"    {body}", ""])
+    file = f"<compiled {title} {id(plan)}>"
+    linecache.cache[file] = (len(run), None, run.splitlines(keepends=True), file)
+    exec(compile(run, file, "exec"), w.space)
+    return w.space["program"], source, {name: w.space[name] for name in w.constants.values()}
+
+
+def _described(x: Any) -> str:
+    if isinstance(x, numpy.ndarray):
+        return f"a constant array, {x.shape} {x.dtype}"
+    return (
+        f"a constant, {x!r}"
+        if isinstance(x, numpy.generic | float)
+        else f"{type(x).__module__}.{getattr(x, '__name__', type(x).__name__)}"
+    )

@@ -1,0 +1,181 @@
+"""Plan: which of the recorded steps are needed, and where each keeps its result.
+
+Nothing that is planned changes a bit of the result: dead steps go, equal steps are made once, and results are written into
+memory that is free. A value's *root* is the value whose memory it shows: a view's root is that of what it views.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Any, NamedTuple
+
+import numpy
+
+from .record import Draw, Step, Traced, traced_in
+
+
+class Placed(NamedTuple):
+    """A step, and the array it writes into: a buffer of the program, a value that is no longer needed, or a new one."""
+
+    step: Step
+    into: Traced | int | None
+
+
+class Plan(NamedTuple):
+    steps: list[Placed]
+    buffers: list[Any]  # a prototype of each: shape, dtype and memory order
+    same: dict[int, Traced]  # what stands for a step that was made twice
+
+    def resolve(self, t: Traced) -> Traced:
+        return self.same.get(id(t), t)
+
+
+def plan(steps: list[Step], outputs: list[Any], donated: list[Traced]) -> Plan:
+    """Place the steps that ``outputs`` need. ``donated`` inputs may be written over once they are no longer needed."""
+    steps = _needed(steps, outputs)
+    views = _roots(steps)
+    steps, same = _merged(steps)
+    roots = {key: same.get(id(t), t) for key, t in views.items()}
+    resolve = {id(t): same.get(id(t), t) for t in outputs if type(t) is Traced}
+    last = _last_uses(steps, roots, same)
+    for t in resolve.values():
+        last[id(roots.get(id(t), t))] = len(steps)  # an output is needed for ever
+    returned = {id(roots.get(id(t), t)) for t in resolve.values()}
+    ours: dict[int, int | None] = {id(t): None for t in donated}  # memory that may be written: a buffer's number, or None
+    free: dict[Any, list[int]] = {}
+    buffers: list[Any] = []
+    placed = []
+    for i, step in enumerate(steps):
+        out = step.out
+        into: Traced | int | None = None
+        if _takes_out(step) and id(roots.get(id(out), out)) == id(out):
+            keep = id(out) in returned
+            into = _dying(step, i, same, roots, last, ours, keep)
+            if into is None and not keep:
+                stack = free.setdefault(_layout(out.value), [])
+                if not stack:
+                    buffers.append(out.value)
+                    stack.append(len(buffers) - 1)
+                into = stack.pop()
+            ours[id(out)] = into if isinstance(into, int) else ours.pop(id(into)) if into is not None else None
+        elif _is_new(step, roots) and isinstance(out.value, numpy.ndarray):
+            ours[id(out)] = None
+        placed.append(Placed(step, into))
+        for t in [*_arguments(step, same), out]:
+            root = roots.get(id(t), t)
+            number = ours.get(id(root))
+            if last.get(id(root), i) <= i and number is not None:
+                del ours[id(root)]
+                free.setdefault(_layout(buffers[number]), []).append(number)
+    return Plan(placed, buffers, same)
+
+
+def _arguments(step: Step, same: dict[int, Traced]) -> list[Traced]:
+    return [same.get(id(t), t) for t in traced_in(step.args) + traced_in(step.kwargs)]
+
+
+def _needed(steps: list[Step], outputs: list[Any]) -> list[Step]:
+    """Without the steps that nothing depends on. Draws stay: what is drawn next depends on them."""
+    wanted = {id(t) for t in outputs if type(t) is Traced}
+    kept = []
+    for step in reversed(steps):
+        if id(step.out) in wanted or isinstance(step.function, Draw):
+            kept.append(step)
+            wanted |= {id(t) for t in traced_in(step.args) + traced_in(step.kwargs)}
+    return kept[::-1]
+
+
+def _merged(steps: list[Step]) -> tuple[list[Step], dict[int, Traced]]:
+    """Common sub-expressions made once."""
+    same: dict[int, Traced] = {}
+    seen: dict[Any, Traced] = {}
+    kept = []
+    for step in steps:
+        key = None
+        if not isinstance(step.function, Draw):
+            key = (step.function, _frozen(step.args, same), _frozen(step.kwargs, same))
+        if key is not None and key in seen:
+            same[id(step.out)] = seen[key]
+        else:
+            if key is not None:
+                seen[key] = step.out
+            kept.append(step)
+    return kept, same
+
+
+def _frozen(x: Any, same: dict[int, Traced]) -> Any:
+    if type(x) is Traced:
+        return ("traced", id(same.get(id(x), x)))
+    if isinstance(x, list | tuple):
+        return (type(x), *[_frozen(item, same) for item in x])
+    if isinstance(x, dict):
+        return tuple((key, _frozen(x[key], same)) for key in sorted(x))
+    if isinstance(x, bool | int | float | str | None):
+        return (type(x), repr(x))
+    return ("slice", x.start, x.stop, x.step) if isinstance(x, slice) else ("object", id(x))
+
+
+def _base(value: Any) -> Any:
+    while isinstance(value, numpy.ndarray) and isinstance(value.base, numpy.ndarray):
+        value = value.base
+    return value
+
+
+def _roots(steps: list[Step]) -> dict[int, Traced]:
+    """For every view among the results, the value whose memory it shows."""
+    roots: dict[int, Traced] = {}
+    for step in steps:
+        if isinstance(step.out.value, numpy.ndarray):
+            owner = _base(step.out.value)
+            for t in traced_in(step.args):
+                if isinstance(t.value, numpy.ndarray) and _base(t.value) is owner:
+                    roots[id(step.out)] = roots.get(id(t), t)
+                    break
+    return roots
+
+
+def _last_uses(steps: list[Step], roots: dict[int, Traced], same: dict[int, Traced]) -> dict[int, int]:
+    last: dict[int, int] = {}
+    for i, step in enumerate(steps):
+        for t in _arguments(step, same):
+            last[id(roots.get(id(t), t))] = i
+    return last
+
+
+REDUCTIONS = {numpy.sum, numpy.max, numpy.min}
+
+
+def _takes_out(step: Step) -> bool:
+    """True for calls with ``out=`` whose result is an array of some size."""
+    value = step.out.value
+    if not isinstance(value, numpy.ndarray) or value.ndim == 0:
+        return False
+    return isinstance(step.function, numpy.ufunc) or step.function in REDUCTIONS or step.function is numpy.concatenate
+
+
+def _is_new(step: Step, roots: dict[int, Traced]) -> bool:
+    """True where the result is memory of its own that the program may write into later."""
+    return id(step.out) not in roots and step.function is not operator.getitem and step.function is not numpy.broadcast_to
+
+
+def _layout(value: Any) -> Any:
+    return value.shape, value.dtype, value.strides
+
+
+def _dying(
+    step: Step,
+    i: int,
+    same: dict[int, Traced],
+    roots: dict[int, Traced],
+    last: dict[int, int],
+    ours: dict[int, int | None],
+    keep: bool,
+) -> Traced | None:
+    """An argument whose memory can take the result: element by element, of the same layout, and not needed any more."""
+    if not isinstance(step.function, numpy.ufunc) or step.function.signature is not None:
+        return None
+    for t in _arguments(step, same):
+        whole = isinstance(t.value, numpy.ndarray) and id(t) not in roots and _layout(t.value) == _layout(step.out.value)
+        if whole and last.get(id(t)) == i and id(t) in ours and not (keep and ours[id(t)] is not None):
+            return t
+    return None

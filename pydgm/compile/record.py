@@ -1,0 +1,212 @@
+"""Record: run a function once and write down every array call it makes.
+
+The arguments' arrays are wrapped in :class:`Traced`, which sits below every tensor: derivatives, optimisers and nested
+gradients run on it as on any array, and NumPy's own dispatch protocols (``__array_ufunc__``, ``__array_function__``) hand
+each call to the recorder. A call is made for real, so shapes and dtypes are those of a real run, and noted as a
+:class:`Step`.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Any, NamedTuple
+
+import numpy
+
+from .. import backend
+from ..errors import caller
+
+
+class TraceError(RuntimeError):
+    """A recorded function did what a fixed program cannot repeat."""
+
+
+class Step(NamedTuple):
+    """One call: ``out = function(*args, **kwargs)``. Arguments are :class:`Traced`, constants, or lists and tuples of them."""
+
+    function: Any  # a callable
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    out: Traced
+    line: str  # the user's code that asked for it
+
+
+class Draw(NamedTuple):
+    """``draw(shape)`` of a generator: repeated, not remembered, when the program runs."""
+
+    generator: Any
+    method: str
+    dtype: str
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self.generator.draw_now(self.method, self.dtype, *arguments)
+
+
+class Traced:
+    """An array, or a Python float, during recording. ``value`` is what it is in this one run."""
+
+    __slots__ = ("__weakref__", "name", "recorder", "value")
+    __array_priority__ = 500.0
+    __hash__ = object.__hash__
+
+    def __init__(self, value: Any, recorder: Recorder, name: str = "") -> None:
+        self.value, self.recorder, self.name = value, recorder, name
+
+    @property
+    def is_number(self) -> bool:
+        """A Python float, which follows Python's arithmetic and takes on the dtype of what it meets."""
+        return isinstance(self.value, float) and not isinstance(self.value, numpy.generic)
+
+    shape = property(lambda self: getattr(self.value, "shape", ()))
+    dtype = property(lambda self: getattr(self.value, "dtype", "python float"))
+    ndim = property(lambda self: getattr(self.value, "ndim", 0))
+    size = property(lambda self: getattr(self.value, "size", 1))
+    device = property(lambda self: self.value.device)
+    T = property(lambda self: numpy.transpose(self))
+    mT = property(lambda self: numpy.matrix_transpose(self))  # noqa: N815
+
+    def __len__(self) -> int:
+        return len(self.value)
+
+    def __iter__(self) -> Any:
+        return (self[i] for i in range(len(self)))
+
+    def __repr__(self) -> str:
+        return f"Traced({self.shape} {self.dtype})"
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if any(hasattr(x, "level") for x in inputs):
+            return NotImplemented  # a tensor knows what to do
+        if method == "__call__" and "out" not in kwargs:
+            return self.recorder.record(ufunc, inputs, kwargs)
+        raise TraceError(f"np.{ufunc.__name__}.{method} with {list(kwargs)} cannot be recorded {caller()}")
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        if function in _KNOWN_FROM_SHAPES:
+            return function(*_values(args), **_values(kwargs))
+        return self.recorder.record(function, args, kwargs)
+
+    def __getitem__(self, key: Any) -> Any:
+        return self.recorder.record(backend.index, (self, key), {})
+
+    def __pow__(self, other: Any) -> Any:
+        return self.recorder.record(operator.pow, (self, other), {})
+
+    def __rpow__(self, other: Any) -> Any:
+        return self.recorder.record(operator.pow, (other, self), {})
+
+    def __neg__(self) -> Any:
+        return self.recorder.record(operator.neg if self.is_number else numpy.negative, (self,), {})
+
+    def _no_value(self, *_: Any, **__: Any) -> Any:
+        raise TraceError(
+            "a compiled function is recorded once and repeated, so it cannot use the value of a traced array: no branch, "
+            f"float(), int() or NumPy conversion; use dgm.where, or return the value {caller()}"
+        )
+
+    __bool__ = __float__ = __int__ = __index__ = __complex__ = __array__ = item = tolist = _no_value
+
+
+def _operators() -> None:
+    def binary(name: str, ufunc: Any) -> None:
+        plain = getattr(operator, name)
+
+        def call(self: Traced, other: Any) -> Any:
+            if hasattr(other, "level"):
+                return NotImplemented
+            return self.recorder.record(plain if _numbers(self, other) else ufunc, (self, other), {})
+
+        def reflected(self: Traced, other: Any) -> Any:
+            return self.recorder.record(plain if _numbers(self, other) else ufunc, (other, self), {})
+
+        setattr(Traced, f"__{name}__", call)
+        setattr(Traced, f"__r{name}__", reflected)
+
+    for name, ufunc in (("add", numpy.add), ("sub", numpy.subtract), ("mul", numpy.multiply), ("truediv", numpy.divide)):
+        binary(name, ufunc)
+    for name in ("lt", "le", "gt", "ge", "eq", "ne", "and", "or", "matmul", "mod", "floordiv"):
+        known = {"lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal", "eq": "equal", "ne": "not_equal"}
+        known |= {"and": "bitwise_and", "or": "bitwise_or", "matmul": "matmul", "mod": "remainder", "floordiv": "floor_divide"}
+        ufunc = getattr(numpy, known[name])
+        setattr(Traced, f"__{name}__", lambda self, other, f=ufunc: _unless_tensor(self, f, other))
+        if name in ("and", "or", "matmul"):
+            setattr(Traced, f"__r{name}__", lambda self, other, f=ufunc: self.recorder.record(f, (other, self), {}))
+
+
+def _unless_tensor(self: Traced, ufunc: Any, other: Any) -> Any:
+    return NotImplemented if hasattr(other, "level") else self.recorder.record(ufunc, (self, other), {})
+
+
+def _numbers(a: Traced, b: Any) -> bool:
+    return a.is_number and (isinstance(b, int | float) or (type(b) is Traced and b.is_number))
+
+
+_operators()
+_KNOWN_FROM_SHAPES = {numpy.zeros_like, numpy.ones_like, numpy.shape, numpy.ndim, numpy.size}
+
+
+def _values(x: Any) -> Any:
+    """``x`` with what was traced replaced by this run's values."""
+    if type(x) is Traced:
+        return x.value
+    if type(x) in (list, tuple):
+        return type(x)([_values(item) for item in x])
+    if type(x) is dict:
+        return {key: _values(item) for key, item in x.items()}
+    return x
+
+
+def traced_in(x: Any) -> list[Traced]:
+    """What is traced in the arguments of a step."""
+    if type(x) is Traced:
+        return [x]
+    if isinstance(x, dict):
+        x = list(x.values())
+    return [t for item in x for t in traced_in(item)] if isinstance(x, list | tuple) else []
+
+
+class Recorder:
+    """The steps of one run, in order."""
+
+    def __init__(self) -> None:
+        self.steps: list[Step] = []
+        self.generators: dict[int, tuple[Any, Any]] = {}  # each generator that was used, and its state before
+        self.open = True
+        self.line = ""  # set while a derivative is walked: the line of what it is the derivative of
+
+    def traces(self, args: Any) -> bool:
+        return bool(traced_in(args))
+
+    def input(self, value: Any, name: str) -> Traced:
+        return Traced(value, self, name)
+
+    def record(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Make the call, note it, return its result as traced."""
+        for t in traced_in(args):
+            if t.recorder is not self or not self.open:
+                raise TraceError(
+                    f"a traced value escaped from the compiled function that made it, and was used again {caller()}"
+                )
+        value = function(*_values(args), **_values(kwargs))
+        if type(value) is tuple or hasattr(value, "_fields"):
+            together = Traced(value, self)
+            self._note(function, args, kwargs, together)
+            return [self.record(operator.getitem, (together, i), {}) for i in range(len(value))]
+        out = Traced(value, self)
+        self._note(function, args, kwargs, out)
+        return out
+
+    def _note(self, function: Any, args: Any, kwargs: Any, out: Traced) -> None:
+        self.steps.append(Step(function, args, kwargs, out, self.line or caller()))
+
+    def draw(self, generator: Any, method: str, dtype: str, *arguments: Any) -> Traced:
+        """A generator's draw. Its state is put back when recording ends: the program then draws the same again."""
+        if id(generator) not in self.generators:
+            self.generators[id(generator)] = (generator, generator.state())
+        drawn: Traced = self.record(Draw(generator, method, dtype), arguments, {})
+        return drawn
+
+    def close(self) -> None:
+        self.open = False
+        for generator, state in self.generators.values():
+            generator.restore(state)

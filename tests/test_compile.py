@@ -1,0 +1,355 @@
+"""Compiled and eager agree bit for bit; what cannot be repeated is refused with the user's own line."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import pydgm as dgm
+from pydgm import nn, optim, trees
+from pydgm.compile import TraceError
+from pydgm.models.adversarial import gan, wgan
+from pydgm.models.latent import VAE, vae
+from pydgm.testing import arrays
+
+from .cases import CASES
+
+
+def same_bits(a, b) -> None:
+    (x, s), (y, t) = trees.flatten(a), trees.flatten(b)
+    assert s == t
+    for u, v in zip(x, y, strict=True):
+        assert type(u) is type(v)
+        if isinstance(u, float) and not isinstance(u, np.generic):
+            assert u == v
+        else:
+            assert u.dtype == v.dtype
+            assert u.shape == v.shape
+            assert np.array_equal(u, v, equal_nan=u.dtype.kind == "f")
+            assert u.tobytes() == v.tobytes()
+
+
+def copied(tree):
+    return trees.map(lambda x: x if isinstance(x, float) else np.array(x), tree)
+
+
+@pytest.mark.parametrize("case", CASES, ids=[c.name for c in CASES])
+@settings(max_examples=10)
+@given(data=st.data())
+def test_every_operation_and_its_derivative(case, data) -> None:
+    arguments, options = data.draw(case.arguments)
+
+    def f(*xs):
+        y, pull = dgm.vjp(lambda *xs: case.function(*xs, **options), *xs)
+        return y, pull(dgm.cos(y))
+
+    step = dgm.compile(f)
+    for _ in range(2):
+        same_bits(step(*arguments), f(*arguments))
+    assert step.traces == 1
+
+
+UNARY = ["exp", "sin", "tanh", "sigmoid", "softplus", "relu", "square", "negative", "abs"]
+STEPS = [
+    *UNARY,
+    "add",
+    "multiply",
+    "subtract",
+    "maximum",
+    "where",
+    "matmul",
+    "flip",
+    "transpose",
+    "reshape",
+    "row",
+    "slice",
+    "gather",
+]
+STEPS += ["sum", "mean", "max", "logsumexp", "broadcast", "concat", "noise", "bernoulli", "scale"]
+PROGRAM = st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 30), st.integers(0, 30)), min_size=1, max_size=15)
+
+
+def interpret(program, values, rng):
+    """A program on 3x3 arrays; every value is kept, so inputs are reused, passed on, viewed and returned in any order."""
+    values = list(values)
+    for name, i, j in program:
+        x, y = values[i % len(values)], values[j % len(values)]
+        if name in UNARY:
+            new = getattr(dgm, name)(dgm.tanh(x))
+        elif name in ("add", "multiply", "subtract", "maximum"):
+            new = getattr(dgm, name)(x, y)
+        elif name == "where":
+            new = dgm.where(dgm.greater(x, y), x, 0.5)
+        elif name == "matmul":
+            new = dgm.tanh(x) @ y
+        elif name == "flip":
+            new = dgm.flip(x, 0)
+        elif name == "transpose":
+            new = dgm.permute_dims(x, (1, 0))
+        elif name == "reshape":
+            new = dgm.reshape(dgm.reshape(x, (9,)), (3, 3))
+        elif name == "row":
+            new = x + y[0]
+        elif name == "slice":
+            new = dgm.concat([x[1:], y[:1]])
+        elif name == "gather":
+            new = x[np.array([2, 0, 2])]
+        elif name in ("sum", "mean", "max"):
+            new = x - getattr(dgm, name)(y, axis=0, keepdims=True)
+        elif name == "logsumexp":
+            new = x - dgm.logsumexp(dgm.tanh(y), axis=1, keepdims=True)
+        elif name == "broadcast":
+            new = dgm.broadcast_to(x[:, :1], (3, 3))
+        elif name == "concat":
+            new = dgm.concat([x, y], axis=1)[:, 2:5]
+        elif name == "noise":
+            new = x + rng.normal((3, 3), "float64")
+        elif name == "bernoulli":
+            new = x * rng.bernoulli(dgm.sigmoid(y))
+        else:
+            new = 2.0 * x
+        values.append(new)
+    return values
+
+
+@settings(max_examples=150)
+@given(
+    arrays((3, 3)), arrays((3, 3)), PROGRAM, st.booleans(), st.booleans(), st.lists(st.integers(0, 40), min_size=1, max_size=4)
+)
+def test_random_programs(a, b, program, donate, twice, wanted) -> None:
+    """Values, gradients, draws; outputs that are inputs, views, or the same twice; the same array passed twice."""
+    b = a if twice and not donate else b
+
+    def f(a, b):
+        def g(a, b):
+            values = interpret(program, [a, b], rng)
+            return dgm.mean(dgm.tanh(values[-1] * 0.1)), [values[i % len(values)] for i in wanted]
+
+        (loss, some), gradients = dgm.value_and_grad(g, argnums=(0, 1), has_aux=True)(a, b)
+        return {"loss": loss, "some": some, "gradients": gradients, "updated": a - 0.1 * gradients[0]}
+
+    rng = dgm.random.Generator(7)
+    expected = []
+    for _ in range(3):
+        expected.append(copied(f(a, b)))
+    rng = dgm.random.Generator(7)
+    step = dgm.compile(f, donate=(0, 1) if donate else ())
+    found = [step(*copied((a, b))) if donate else step(a, b) for _ in expected]
+    same_bits(found, expected)  # at the end: no call writes over the results of another
+    assert step.traces == 1
+
+
+def test_results_do_not_change_later() -> None:
+    """What a call returned is not written over by the next one."""
+    step = dgm.compile(lambda x: (dgm.exp(x) + 1.0, dgm.exp(x)[:2], dgm.permute_dims(dgm.exp(x), (1, 0))))
+    first = step(np.ones((3, 3)))
+    kept = copied(first)
+    step(np.zeros((3, 3)))
+    same_bits(first, kept)
+
+
+def test_inputs_are_left_alone() -> None:
+    x = np.ones((4, 4))
+    y = dgm.compile(lambda x: (x + 1.0) * 2.0)(x)
+    assert (x == 1).all()
+    assert (y == 4).all()
+
+
+def test_donated_memory_is_reused_and_not_to_be_used_again() -> None:
+    step = dgm.compile(lambda w, x: w - 0.5 * x, donate=0)
+    w, x = np.ones((100, 100)), np.ones((100, 100))
+    first = step(w, x)
+    assert np.shares_memory(first, w)
+    assert first is not w
+    with pytest.raises(TraceError, match=r"w was donated to an earlier call.*test_compile.py"):
+        step(w, x)
+    assert (step(first, x) == 0.0).all()
+
+
+def test_new_shapes_dtypes_structures_and_settings_are_recorded_anew() -> None:
+    step = dgm.compile(lambda t: t["x"] * t.get("n", 1))
+    for argument, traces in [
+        ({"x": np.ones(3)}, 1),
+        ({"x": np.zeros(3)}, 1),
+        ({"x": np.ones(4)}, 2),
+        ({"x": np.ones(3, "float32")}, 3),
+        ({"x": np.ones(3), "n": 2}, 4),
+        ({"x": np.ones(3), "n": 3}, 5),
+        ({"x": np.ones(3), "n": 2}, 5),
+        ({"x": np.ones((3, 3)).T[0]}, 6),  # another memory layout
+        ({"x": 2.0}, 7),
+        ({"x": 3.0}, 7),
+    ]:
+        same_bits(step(argument), argument["x"] * argument.get("n", 1))
+        assert step.traces == traces
+
+
+def test_numbers_follow_pythons_arithmetic() -> None:
+    def f(x, t):
+        s = 0.9**t
+        return (1.0 - s) * x / (2.0 + t), -s, t + 1.0, t
+
+    step = dgm.compile(f)
+    for t in (1.0, 2.0, 7.5):
+        same_bits(step(np.ones(3, "float32"), t), f(np.ones(3, "float32"), t))
+    assert step.traces == 1
+
+
+def line_of(error) -> str:
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: x if x[0] > 0 else -x,
+        lambda x: x * float(dgm.sum(x)),
+        lambda x: x[: int(x[0])],
+        lambda x: np.asarray(x).copy(),
+        lambda x: dgm.grad(lambda y: y if y > 0.5 else -y)(x[0]),
+    ],
+)
+def test_the_value_of_a_traced_array_cannot_be_used(f) -> None:
+    with pytest.raises(TraceError, match=r"cannot use the value of a traced array.*at test_compile.py:\d+"):
+        dgm.compile(f)(np.ones(3))
+
+
+def test_an_escaped_value_is_named() -> None:
+    kept = []
+
+    def f(x):
+        kept.append(x * 2.0)
+        return x
+
+    dgm.compile(f)(np.ones(3))
+    with pytest.raises(TraceError, match="escaped"):
+        _ = kept[0] + 1.0
+
+
+def test_a_failed_recording_leaves_everything_as_it_was() -> None:
+    rng = dgm.random.Generator(0)
+    before = rng.state()
+
+    def f(x):
+        rng.normal((3,), "float64")
+        raise ValueError("the user's own")
+
+    step = dgm.compile(f)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="own"):
+            step(np.ones(3))
+    assert rng.state() == before
+    assert step.traces == 0
+    assert not dgm.backend.recorders
+
+
+def test_eager_switches_compilation_off() -> None:
+    calls = []
+    step = dgm.compile(lambda x: calls.append(1) or x * 2.0)
+    with dgm.eager():
+        step(np.ones(2))
+        step(np.ones(2))
+    assert (len(calls), step.traces) == (2, 0)
+    step(np.ones(2))
+    step(np.ones(2))
+    assert (len(calls), step.traces) == (3, 1)
+    code = "import numpy as np, pydgm as dgm; s = dgm.compile(lambda x: x * 2.0); s(np.ones(2)); print(s.traces)"
+    import os
+
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "PYDGM_EAGER": "1"})
+    assert run.stdout.strip() == "0", run.stderr
+
+
+def test_threads_take_turns() -> None:
+    step = dgm.compile(lambda x: dgm.sum(dgm.tanh(x @ x), axis=0))
+    inputs = [np.random.default_rng(i).standard_normal((60, 60)) for i in range(8)]
+    expected = [step(x) for x in inputs]
+    found = [None] * 8
+
+    def work(i):
+        for _ in range(50):
+            found[i] = step(inputs[i])
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    same_bits(found, expected)
+
+
+def test_the_source_is_a_program_that_runs() -> None:
+    model = nn.MLP.init(dgm.random.Generator(0), [3, 4, 1], dgm.tanh)
+    x = np.ones((2, 3), "float32")
+
+    def slope(model, x):
+        return dgm.grad(lambda m: dgm.mean(m(x)))(model)
+
+    step = dgm.compile(slope)
+    with pytest.raises(TraceError, match="no program yet"):
+        _ = step.source
+    expected = step(model, x)
+    assert "model_layers_0_weight" in step.source
+    assert "# at test_compile.py" in step.source
+    space = dict(step.constants)
+    exec(step.source, space)
+    same_bits(space["slope"](*trees.leaves((model, x))), trees.leaves(expected))
+
+
+def training_steps():
+    rng = dgm.random.Generator(0)
+    opt = optim.adam(1e-3)
+
+    def vae_step(model, state, x):
+        loss, g = dgm.value_and_grad(lambda m: -dgm.mean(vae.elbo(m, x, rng)))(model)
+        return *opt.update(model, g, state), loss
+
+    def gan_step(both, states, x):
+        G, D = both
+        fake = G(rng.normal((16, 2)))
+        loss, g = dgm.value_and_grad(gan.discriminator_loss)(D, x, fake)
+        D, d_state = opt.update(D, g, states[1])
+        g = dgm.grad(lambda G: gan.generator_loss(D, G(rng.normal((16, 2)))))(G)
+        G, g_state = opt.update(G, g, states[0])
+        return (G, D), (g_state, d_state), loss
+
+    def wgan_step(critic, state, x):
+        def loss(c):
+            return wgan.critic_loss(c, x, x + 1.0) + 10.0 * wgan.gradient_penalty(c, x, x + 1.0, rng)
+
+        value, g = dgm.value_and_grad(loss)(critic)
+        return *opt.update(critic, g, state), value
+
+    model = VAE.init(rng, pixels=12, hidden=(8,), latent=2)
+    G, D = nn.MLP.init(rng, [2, 8, 2]), nn.MLP.init(rng, [2, 8, 1])
+    bits = rng.bernoulli(np.full((16, 12), 0.5, "float32"))
+    plane = rng.normal((16, 2))
+    return rng, {
+        "vae": (vae_step, model, opt.init(model), bits),
+        "gan": (gan_step, (G, D), (opt.init(G), opt.init(D)), plane),
+        "wgan_gp": (wgan_step, D, opt.init(D), plane),
+    }
+
+
+@pytest.mark.parametrize("name", ["vae", "gan", "wgan_gp"])
+@pytest.mark.parametrize("donate", [(), (0, 1)])
+def test_training_steps_over_100_steps(name, donate) -> None:
+    rng, steps = training_steps()
+    step, model, state, x = steps[name]
+    start = rng.state()
+    a = b = (model, state)
+    b = copied(b)
+    for _ in range(100):
+        *a, value = step(*a, x)
+    rng.restore(start)
+    fast = dgm.compile(step, donate)
+    for _ in range(100):
+        *b, other = fast(*b, x)
+    same_bits([*a, value], [*b, other])
+    assert fast.traces == 1
