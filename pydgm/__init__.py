@@ -16,4 +16,10 @@ def __getattr__(name: str) -> Any:
     """Rooms that few programs enter, or that need more than NumPy, are opened when they are first asked for."""
     if name in _ROOMS:
         return importlib.import_module(f"pydgm.{name}")
+    if name == "__version__":
+        return importlib.import_module("importlib.metadata").version("pydgm")
     raise AttributeError(f"pydgm has no {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_ROOMS])

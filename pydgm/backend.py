@@ -68,7 +68,8 @@ def use(name: str, device: Any = None) -> None:
         module = importlib.import_module(name)
     except ImportError as error:
         extra = {"cupy": "cuda12", "array_api_strict": "test"}.get(name, "")
-        raise BackendError(f'{name} is not installed ({error}): pip install "pydgm[{extra}]", or pass "numpy"') from None
+        hint = f"pip install -e '.[{extra}]' in the clone of pydgm"
+        raise BackendError(f'{name} is not installed ({error}): {hint}, or pass "numpy"') from None
     if name == "cupy" and not module.is_available():
         raise BackendError('CuPy is installed but finds no usable GPU: pass "numpy", or check the CUDA driver')
     if name == "array_api_strict":
@@ -153,12 +154,12 @@ def arange(n: int, like: Array | None = None) -> Array:
 
 def is_array(x: object) -> bool:
     """True for arrays and array scalars of any library."""
-    return hasattr(x, "shape") and hasattr(x, "dtype")
+    return hasattr(x, "shape") and hasattr(x, "dtype") and not isinstance(x, type)
 
 
 def is_floating(x: Array) -> bool:
-    """True where a derivative makes sense: real and complex floating-point dtypes, whichever library."""
-    return "float" in str(x.dtype) or "complex" in str(x.dtype)
+    """True for real floating-point dtypes, whichever library: what has derivatives here."""
+    return "float" in str(x.dtype)
 
 
 def _basic(key: Any) -> bool:

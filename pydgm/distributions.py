@@ -12,7 +12,7 @@ from typing import Any
 import numpy
 
 from . import autodiff as ad
-from .backend import Array, xp
+from .backend import Array, asarray, is_array, xp
 from .nn import Module
 from .random import Generator
 
@@ -21,6 +21,10 @@ Shape = tuple[int, ...]
 
 def _shape(*parameters: Array) -> Shape:
     return tuple(numpy.broadcast_shapes(*[tuple(getattr(p, "shape", ())) for p in parameters]))
+
+
+def _tuple(shape: int | Shape) -> Shape:
+    return shape if isinstance(shape, tuple) else (shape,)
 
 
 def _dtype(*parameters: Array) -> str:
@@ -33,9 +37,9 @@ class Normal(Module):
     mean: Array = 0.0
     scale: Array = 1.0
 
-    def sample(self, rng: Generator, shape: Shape = ()) -> Array:
+    def sample(self, rng: Generator, shape: int | Shape = ()) -> Array:
         """mean + scale * eps, eps ~ N(0, 1): reparameterised, so differentiable in both. Shape (\\*shape, ...)."""
-        noise = rng.normal((*shape, *_shape(self.mean, self.scale)), _dtype(self.mean, self.scale))
+        noise = rng.normal((*_tuple(shape), *_shape(self.mean, self.scale)), _dtype(self.mean, self.scale))
         return self.mean + self.scale * noise
 
     def log_prob(self, x: Array) -> Array:
@@ -53,14 +57,14 @@ class Uniform(Module):
     low: Array = 0.0
     high: Array = 1.0
 
-    def sample(self, rng: Generator, shape: Shape = ()) -> Array:
+    def sample(self, rng: Generator, shape: int | Shape = ()) -> Array:
         """low + (high - low) u: reparameterised. Shape (\\*shape, ...)."""
-        noise = rng.uniform((*shape, *_shape(self.low, self.high)), _dtype(self.low, self.high))
+        noise = rng.uniform((*_tuple(shape), *_shape(self.low, self.high)), _dtype(self.low, self.high))
         return self.low + (self.high - self.low) * noise
 
     def log_prob(self, x: Array) -> Array:
-        """-log(high - low) inside, -inf outside."""
-        inside = ad.less_equal(self.low, x) & ad.less(x, self.high)
+        """-log(high - low) from low to high, -inf outside."""
+        inside = ad.less_equal(self.low, x) & ad.less_equal(x, self.high)
         return ad.where(inside, -_log(self.high - self.low) + 0.0 * x, -math.inf)
 
     def entropy(self) -> Array:
@@ -78,12 +82,13 @@ class Bernoulli(Module):
         """sigmoid(logits)."""
         return ad.sigmoid(self.logits)
 
-    def sample(self, rng: Generator, shape: Shape = ()) -> Array:
+    def sample(self, rng: Generator, shape: int | Shape = ()) -> Array:
         """Zeros and ones of shape (\\*shape, ...). Not differentiable."""
-        return rng.bernoulli(ad.broadcast_to(self.probs, (*shape, *self.logits.shape)))
+        p = self.probs if is_array(self.probs) else asarray(self.probs)
+        return rng.bernoulli(ad.broadcast_to(p, (*_tuple(shape), *p.shape)))
 
     def log_prob(self, x: Array) -> Array:
-        """x log p + (1 - x) log(1 - p) = x logits - softplus(logits), finite at any logits."""
+        """x log p + (1 - x) log(1 - p) = x logits - softplus(logits), finite at any finite logits."""
         return x * self.logits - ad.softplus(self.logits)
 
     def entropy(self) -> Array:
@@ -96,13 +101,14 @@ class Categorical(Module):
 
     logits: Array
 
-    def sample(self, rng: Generator, shape: Shape = ()) -> Array:
+    def sample(self, rng: Generator, shape: int | Shape = ()) -> Array:
         """Whole numbers of shape (\\*shape, \\*logits.shape[:-1]). Not differentiable."""
-        return rng.categorical(ad.broadcast_to(self.logits, (*shape, *self.logits.shape)))
+        return rng.categorical(ad.broadcast_to(self.logits, (*_tuple(shape), *self.logits.shape)))
 
     def log_prob(self, k: Array) -> Array:
         """log softmax(logits)_k, for whole numbers ``k`` of shape (\\*shape, \\*logits.shape[:-1])."""
         log_p = ad.log_softmax(self.logits)
+        k = k if is_array(k) else asarray(k)
         log_p = ad.broadcast_to(log_p, (*k.shape, log_p.shape[-1]))
         return ad.squeeze(ad.take_along_axis(log_p, xp.expand_dims(k, axis=-1), axis=-1), -1)
 
@@ -122,8 +128,9 @@ class Mixture(Module):
     components: Any
     event_ndim: int = 0
 
-    def sample(self, rng: Generator, shape: Shape = ()) -> Array:
+    def sample(self, rng: Generator, shape: int | Shape = ()) -> Array:
         """A component for each sample, then a draw from it: (\\*shape, \\*event). Not differentiable in the logits."""
+        shape = _tuple(shape)
         which = Categorical(self.logits).sample(rng, shape)
         drawn = self.components.sample(rng, shape)  # one from each component, of which one is kept
         chosen = ad.reshape(which, (*shape, 1) + (1,) * self.event_ndim)
@@ -132,6 +139,7 @@ class Mixture(Module):
 
     def log_prob(self, x: Array) -> Array:
         """logsumexp_k(log w_k + log p_k(x)): (\\*shape, \\*event) -> shape."""
+        x = x if is_array(x) else asarray(x)
         at = x.ndim - self.event_ndim
         each = self.components.log_prob(ad.expand_dims(x, axis=at))
         if self.event_ndim:

@@ -6,15 +6,24 @@ import linecache
 import os
 import sys
 
-_HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_NOT_THE_CALLERS = ("pydgm", "numpy", "cupy", "array_api_strict")  # whose frames stand between the program and an error
+_FOLDERS = tuple(
+    os.path.dirname(os.path.abspath(__file__)).removesuffix("pydgm") + f"{name}{os.sep}" for name in _NOT_THE_CALLERS
+)
+
+
+def _is_library(file: str) -> bool:
+    if file.startswith(("<compiled", "<frozen", "<__array_function__")):
+        return True
+    return file.startswith(_FOLDERS) or any(f"site-packages{os.sep}{name}{os.sep}" in file for name in _NOT_THE_CALLERS)
 
 
 def caller() -> str:
-    """The innermost line of the program that is not pydgm's own, as ``at file.py:12: code``."""
+    """The innermost line of the program that is neither pydgm's nor the array library's, as ``at file.py:12: code``."""
     frame = sys._getframe(1)
     while frame is not None:
         file = frame.f_code.co_filename
-        if not file.startswith(_HERE) and not file.startswith("<"):
+        if not _is_library(file):
             code = linecache.getline(file, frame.f_lineno).strip()
             return f"at {os.path.basename(file)}:{frame.f_lineno}" + (f": {code}" if code else "")
         frame = frame.f_back  # type: ignore[assignment]
@@ -23,19 +32,30 @@ def caller() -> str:
 
 def shape_text(x: object) -> str:
     """How an argument is named in an error: its shape and dtype, or itself when it is no array."""
+    if isinstance(x, list | tuple):
+        inside = ", ".join(map(shape_text, x))
+        return f"[{inside}]" if isinstance(x, list) else f"({inside}{',' if len(x) == 1 else ''})"
     shape = getattr(x, "shape", None)
-    return repr(x) if shape is None else f"{tuple(shape)} {getattr(x, 'dtype', '')}".rstrip()
+    text = repr(x) if shape is None or isinstance(x, type) else f"{tuple(shape)} {getattr(x, 'dtype', '')}".rstrip()
+    return text if len(text) < 100 else f"{text[:97]}..."
 
 
-class ShapeError(ValueError):
+class TaughtError(Exception):
+    """An error that ends with the caller's own line."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(f"{message} {caller()}")
+
+
+class ShapeError(TaughtError, ValueError):
     """Shapes that do not fit, axes that do not exist."""
 
 
-class TreeError(ValueError):
+class TreeError(TaughtError, ValueError):
     """Two trees that should have the same structure and do not."""
 
 
-class NaNError(ArithmeticError):
+class NaNError(TaughtError, ArithmeticError):
     """A NaN was made while ``dgm.debug_nans()`` was on."""
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from . import autodiff as ad
 from . import trees
 from .autodiff import Tensor
-from .backend import Array, is_array, zeros
+from .backend import Array, is_array, is_floating, to_numpy, zeros
 from .random import Generator
 
 if TYPE_CHECKING:
@@ -32,15 +32,25 @@ def static(default: Any = dataclasses.MISSING) -> Any:
 
 
 class _Same:
-    """A static array, compared by identity: comparing element by element would give an array."""
+    """A static value that compares as one thing: arrays by their content, not element by element."""
 
     def __init__(self, value: Any) -> None:
         self.value = value
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and other.value is self.value
+        return isinstance(other, _Same) and _equal(self.value, other.value)
 
     __hash__ = object.__hash__
+
+
+def _equal(a: Any, b: Any) -> bool:
+    if a is b:
+        return True
+    if isinstance(a, list | tuple) and type(a) is type(b):
+        return len(a) == len(b) and all(map(_equal, a, b))
+    if is_array(a) and is_array(b):
+        return a.shape == b.shape and a.dtype == b.dtype and bool((to_numpy(a) == to_numpy(b)).all())
+    return not is_array(a) and not is_array(b) and bool(a == b)
 
 
 def _split(module: Any) -> tuple[tuple[str, ...], tuple[Any, ...], Any]:
@@ -49,7 +59,7 @@ def _split(module: Any) -> tuple[tuple[str, ...], tuple[Any, ...], Any]:
     for name, field in type(module).__dataclass_fields__.items():
         value = getattr(module, name)
         if field.metadata.get("static"):
-            fixed.append((name, _Same(value) if is_array(value) else value))
+            fixed.append((name, _Same(value)))
         elif type(value) is Tensor or isinstance(value, Module | dict | list | tuple) or is_array(value):
             keys.append(name)
             children.append(value)
@@ -77,7 +87,8 @@ class Module:
                 return x @ self.weight + self.bias
 
     Fields that hold arrays, modules, or dicts, lists and tuples of these are the tree. Numbers, texts and functions are
-    settings. Make a changed copy with ``dataclasses.replace(module, field=value)``.
+    settings, and so is a field = ``static()``; attributes that are no fields do not pass through transformations. Make a
+    changed copy with ``dataclasses.replace(module, field=value)``.
     """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -102,7 +113,7 @@ M = TypeVar("M", bound=Module)
 
 def count_parameters(model: Any) -> int:
     """How many numbers are trained."""
-    return sum(math.prod(leaf.shape) for leaf in trees.leaves(model) if is_array(leaf))
+    return sum(math.prod(getattr(w, "shape", ())) for w in trees.leaves(model) if not is_array(w) or is_floating(w))
 
 
 # Initialisers: (generator, shape, fan_in, fan_out) -> weights in float32. Each keeps the variance of what passes through

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, TypeVar
 
+import numpy
+
 from . import trees
 from .autodiff import grad, sqrt
 from .backend import xp
@@ -40,7 +42,9 @@ class State(NamedTuple):
 
 
 def _rate(learning_rate: Rate, step: float) -> float:
-    return learning_rate(step) if callable(learning_rate) else learning_rate
+    """A Python number, which leaves float32 weights float32; a schedule written with NumPy answers in float64."""
+    rate = learning_rate(step) if callable(learning_rate) else learning_rate
+    return float(rate) if isinstance(rate, numpy.generic | numpy.ndarray) else rate
 
 
 def _check(model: Tree, gradient: Tree) -> None:
@@ -132,5 +136,9 @@ def fit(
     model = trees.map(lambda w: w + 0.0, model)  # a copy: the caller's own model is not written over
     state = optimizer.init(model)
     for batch in batches:
+        if not isinstance(batch, tuple):
+            raise TypeError(
+                f"fit: a batch is the tuple of the loss's further arguments, (x,) for one; got {type(batch).__name__}"
+            )
         model, state = compiled(model, state, batch)
     return model

@@ -26,6 +26,8 @@ class Generator:
 
     def draw_now(self, method: str, dtype: str, *arguments: Any) -> Array:
         """``method`` of the library's generator, as an array of the library in use."""
+        if dtype not in ("", "float32", "float64"):
+            raise ValueError(f'random numbers are "float32" or "float64", not {dtype!r}')
         options = {"dtype": dtype} if dtype else {}
         return backend.asarray(getattr(self._rng, method)(*arguments, **options), dtype=getattr(xp, dtype) if dtype else None)
 

@@ -1,8 +1,9 @@
 """Trees: arrays inside dicts, lists, tuples and modules, taken apart and put together again.
 
-A *leaf* is an array, a tensor or a Python float. Whatever else is met (integers, strings, ``None``, functions) is part
-of the tree's *structure*: two trees of equal structure can be walked together. Models, gradients, optimiser states and
-arguments of functions are all trees, so nothing above this file has to know which of them it holds.
+A *leaf* is an array, a tensor or a Python float (in a module's own field, a float is a setting). Whatever else is met
+(integers, strings, ``None``, functions) is part of the tree's *structure*: two trees of equal structure can be walked
+together. Models, gradients, optimiser states and arguments of functions are all trees, so nothing above this file has to
+know which of them it holds.
 """
 
 from __future__ import annotations
@@ -47,7 +48,10 @@ def register(cls: type, split: Split, join: Join) -> None:
 
 
 def _split_dict(x: dict[Any, Any]) -> tuple[tuple[Any, ...], tuple[Any, ...], Any]:
-    keys = tuple(sorted(x) if all(isinstance(k, str) for k in x) else x)  # {"w", "b"} and {"b", "w"} are one structure
+    try:
+        keys = tuple(sorted(x))  # {"w", "b"} and {"b", "w"} are one structure
+    except TypeError:
+        keys = tuple(x)
     return keys, tuple([x[k] for k in keys]), None
 
 
@@ -61,6 +65,8 @@ def _container(cls: type) -> tuple[Split, Join] | None:
     if known is None and issubclass(cls, tuple) and hasattr(cls, "_fields"):  # a NamedTuple registers itself
         register(cls, lambda x: (x._fields, tuple(x), None), lambda c, keys, values, _: c(*values))
         known = _containers[cls]
+    if known is None and issubclass(cls, dict | list | tuple):  # as a constant, its arrays would be lost unseen
+        raise TypeError(f"{cls.__name__} is no container that pydgm knows: use dict, list or tuple, or trees.register it")
     return known
 
 

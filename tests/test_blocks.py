@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 
 import numpy as np
@@ -60,6 +61,15 @@ def test_different_settings_are_different_trees() -> None:
     a, b = Affine(np.ones((3, 2)), np.zeros(2)), Affine(np.ones((3, 2)), np.zeros(2), 3.0)
     with pytest.raises(dgm.errors.TreeError, match="same structure"):
         dgm.trees.map(lambda x, y: x + y, a, b)
+
+
+def test_copied_models_match_their_originals() -> None:
+    model = Affine(np.ones((3, 2)), np.zeros(2), mask=np.ones(2))
+    again = copy.deepcopy(model)
+    dgm.trees.map(lambda a, b: a + b, model, again)
+    other = dataclasses.replace(model, mask=np.zeros(2))
+    with pytest.raises(dgm.errors.TreeError):
+        dgm.trees.map(lambda a, b: a + b, model, other)
 
 
 def test_layers_have_the_shapes_they_say() -> None:
@@ -160,6 +170,25 @@ def test_a_learning_rate_may_be_a_schedule() -> None:
     assert w == 1.75
 
 
+def test_schedules_in_numpy_leave_float32() -> None:
+    for name in ["sgd", "momentum", "rmsprop", "adam"]:
+        opt = getattr(optim, name)(lambda step: 0.1 * np.cos(step))
+        w = np.ones(3, "float32")
+        assert opt.update(w, w, opt.init(w))[0].dtype == np.float32
+        fast = dgm.compile(lambda w, state, opt=opt: opt.update(w, w, state))
+        (a, s), (b, t) = opt.update(w, w, opt.init(w)), fast(w, opt.init(w))
+        np.testing.assert_array_equal(opt.update(a, w, s)[0], fast(b, t)[0])
+
+
+def test_fit_descends_and_leaves_the_callers_model_alone() -> None:
+    w = np.array([3.0])
+    found = optim.fit({"w": w}, lambda m, x: dgm.sum((m["w"] - x) ** 2), optim.sgd(0.1), [(np.array([1.0]),)] * 100)
+    assert found["w"][0] == pytest.approx(1.0, abs=1e-8)
+    assert w[0] == 3.0
+    with pytest.raises(TypeError, match="a batch is the tuple"):
+        optim.fit({"w": w}, lambda m, x: dgm.sum(m["w"]), optim.sgd(0.1), [np.ones(2)])
+
+
 def test_updates_change_nothing_in_place_and_keep_float32() -> None:
     for name in ["sgd", "momentum", "rmsprop", "adam"]:
         opt = getattr(optim, name)(0.1)
@@ -246,6 +275,18 @@ def test_mixtures_integrate_to_one_and_sample_what_they_say() -> None:
     square = np.stack(np.meshgrid(side, side), axis=-1)
     assert plane.log_prob(square).shape == (321, 321)
     assert np.exp(plane.log_prob(square)).sum() * (side[1] - side[0]) ** 2 == pytest.approx(1.0, abs=1e-9)
+
+
+def test_plain_numbers_are_parameters_too() -> None:
+    rng = random()
+    assert dist.Normal().sample(rng, 5).shape == (5,)
+    assert set(np.unique(dist.Bernoulli(0.8).sample(rng, 100))) == {0.0, 1.0}
+    assert float(dist.Categorical(np.zeros(2)).log_prob(1)) == pytest.approx(-np.log(2))
+    assert float(dist.Mixture(np.zeros(2), dist.Normal(np.zeros(2), 1.0)).log_prob(0.5)) == pytest.approx(-1.043938533)
+    top = dist.Uniform(np.float32(1000), np.float32(1001))
+    assert np.isfinite(top.log_prob(top.sample(rng, 1_000_000))).all()
+    with pytest.raises(ValueError, match="float32"):
+        rng.normal((2,), "float16")
 
 
 def test_reparameterised_samples_carry_gradients() -> None:

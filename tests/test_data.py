@@ -119,8 +119,11 @@ def test_data_are_looked_for_where_they_are_said_to_be(tmp_path, monkeypatch) ->
     monkeypatch.setattr(files, "__file__", str(tmp_path / "here" / "pydgm" / "data" / "files.py"))
     assert data.find("mnist") is None
     (tmp_path / "pydgm" / "mnist").mkdir(parents=True)
+    assert data.find("mnist") is None  # empty: a download that failed
+    (tmp_path / "pydgm" / "mnist" / "file").touch()
     assert data.find("mnist") == tmp_path / "pydgm" / "mnist"
     (tmp_path / "shared" / "data" / "mnist").mkdir(parents=True)
+    (tmp_path / "shared" / "data" / "mnist" / "file").touch()
     assert data.find("mnist") == tmp_path / "shared" / "data" / "mnist"
     with pytest.raises(DataError, match=r"there is no folder .*nowhere.mnist"):
         data.find("mnist", tmp_path / "nowhere")

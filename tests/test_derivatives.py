@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+import scipy.special
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -131,6 +132,91 @@ def test_jacobian_is_the_stack_of_vjps_and_is_dual(case: Case, data) -> None:
     np.testing.assert_allclose(J.reshape(np.size(y), *np.shape(x)), stacked, rtol=1e-12, atol=1e-12)
     Jv = np.tensordot(J, v, axes=np.ndim(x))
     np.testing.assert_allclose(np.sum(u * Jv), np.sum(pull(u)[0] * v), rtol=1e-9, atol=1e-9)
+
+
+def pad_reference(x, widths):
+    return np.pad(x, widths) if x.ndim else x
+
+
+def pool_reference(reduce):
+    def pool(x, window, stride):
+        stride, n = stride or window, x.ndim - 2
+        seen = np.lib.stride_tricks.sliding_window_view(x, (window,) * n, axis=tuple(range(2, x.ndim)))
+        return reduce(seen[(slice(None), slice(None), *[slice(None, None, stride)] * n)], axis=tuple(range(-n, 0)))
+
+    return pool
+
+
+def conv_reference(x, w, stride, padding, dilation):
+    """The definition, one output at a time."""
+    n = x.ndim - 2
+    x = np.pad(x, [(0, 0), (0, 0), *[(padding, padding)] * n])
+    out = [(m - dilation * (k - 1) - 1) // stride + 1 for m, k in zip(x.shape[2:], w.shape[2:], strict=True)]
+    y = np.zeros((x.shape[0], w.shape[0], *out))
+    for p in np.ndindex(*out):
+        under = [slice(i * stride, i * stride + dilation * (k - 1) + 1, dilation) for i, k in zip(p, w.shape[2:], strict=True)]
+        y[(slice(None), slice(None), *p)] = np.tensordot(x[(slice(None), slice(None), *under)], w, [range(1, n + 2)] * 2)
+    return y
+
+
+def transposed_reference(x, w, stride, padding, dilation):
+    """The definition, one input at a time: each adds its window."""
+    space = [(m - 1) * stride + dilation * (k - 1) + 1 for m, k in zip(x.shape[2:], w.shape[2:], strict=True)]
+    y = np.zeros((x.shape[0], w.shape[1], *space))
+    for p in np.ndindex(*x.shape[2:]):
+        under = [slice(i * stride, i * stride + dilation * (k - 1) + 1, dilation) for i, k in zip(p, w.shape[2:], strict=True)]
+        y[(slice(None), slice(None), *under)] += np.tensordot(x[(slice(None), slice(None), *p)], w, 1)
+    return y[(slice(None), slice(None), *[slice(padding, m - padding) for m in space])]
+
+
+REFERENCES = {
+    "negative": np.negative, "square": lambda x: x * x, "exp": np.exp, "expm1": np.expm1, "abs": np.abs, "sin": np.sin,
+    "cos": np.cos, "tanh": np.tanh, "sigmoid": scipy.special.expit, "softplus": lambda x: np.logaddexp(0, x),
+    "relu": lambda x: np.maximum(x, 0), "leaky_relu": lambda x: np.where(x > 0, x, 0.2 * x), "sqrt": np.sqrt, "log": np.log,
+    "log1p": np.log1p, "add": np.add, "subtract": np.subtract, "multiply": np.multiply, "divide": np.divide, "pow": np.power,
+    "pow_fixed": lambda x, p: x**p, "pow_of_number": lambda x: 1.5**x, "maximum": np.maximum, "minimum": np.minimum,
+    "clip": lambda x, min, max: np.clip(x, min, max), "where": lambda x, a, b: np.where(x > 0, a * x, b), "sum": np.sum,
+    "mean": np.mean, "var": np.var, "max": np.max, "min": np.min, "logsumexp": scipy.special.logsumexp,
+    "vector_norm": np.linalg.vector_norm, "cumulative_sum": np.cumsum, "softmax": scipy.special.softmax,
+    "log_softmax": scipy.special.log_softmax, "reshape": np.reshape, "permute_dims": np.transpose,
+    "matrix_transpose": np.matrix_transpose, "expand_dims": np.expand_dims, "squeeze": lambda x: x,
+    "broadcast_to": np.broadcast_to, "concat": lambda *xs, axis: np.concatenate(xs, axis),
+    "stack": lambda *xs, axis: np.stack(xs, axis), "flip": np.flip, "pad": pad_reference, "tril": np.tril, "triu": np.triu,
+    "diagonal": lambda x: np.diagonal(x, axis1=-2, axis2=-1), "getitem": lambda x, key: x[key], "take": np.take,
+    "take_along_axis": np.take_along_axis, "matmul": np.matmul, "einsum": lambda *xs, pattern: np.einsum(pattern, *xs),
+    "solve": np.linalg.solve, "inv": np.linalg.inv, "slogdet": lambda a: np.linalg.slogdet(a)[1],
+    "cholesky": lambda a: np.linalg.cholesky(a + np.matrix_transpose(a)), "conv1d": conv_reference, "conv2d": conv_reference,
+    "conv_transpose1d": transposed_reference, "conv_transpose2d": transposed_reference, "max_pool": pool_reference(np.max),
+    "avg_pool": pool_reference(np.mean),
+}  # fmt: skip
+
+
+@every_operation
+@given(data=st.data())
+def test_values_are_those_of_numpy_and_scipy(case: Case, data) -> None:
+    arguments, options = data.draw(case.arguments)
+    if case.name == "sum_to":  # the adjoint of broadcast_to is known by its definition: <sum_to(x), v> = <x, broadcast_to(v)>
+        v = np.random.default_rng(0).standard_normal(options["shape"])
+        expected = np.sum(arguments[0] * np.broadcast_to(v, arguments[0].shape))
+        assert np.sum(dgm.sum_to(*arguments, **options) * v) == pytest.approx(expected, abs=1e-9)
+    else:
+        expected = REFERENCES[case.name](*arguments, **options)
+        np.testing.assert_allclose(case.function(*arguments, **options), expected, rtol=1e-11, atol=1e-11)
+
+
+def test_steps_and_signs_have_numpys_values() -> None:
+    x = np.array([-1.5, -0.0, 0.0, 0.5, 2.0, np.nan, np.inf])
+    y = np.array([-1.5, 1.0, 0.0, 0.0, np.nan, np.nan, np.inf])
+    with np.errstate(invalid="ignore"):
+        for name in ["sign", "floor", "isnan", "isfinite", "zeros_like", "ones_like"]:
+            np.testing.assert_array_equal(getattr(dgm, name)(x), getattr(np, name)(x))
+        for name in ["greater", "greater_equal", "less", "less_equal", "equal", "not_equal"]:
+            np.testing.assert_array_equal(getattr(dgm, name)(x, y), getattr(np, name)(x, y))
+    z = np.random.default_rng(0).standard_normal((3, 4))
+    np.testing.assert_array_equal(dgm.argmax(z, axis=1), np.argmax(z, axis=1))
+    np.testing.assert_allclose(dgm.std(z, axis=1), np.std(z, axis=1))
+    np.testing.assert_array_equal(dgm.slogdet(np.diag([1.0, -2.0])).sign, -1)
+    np.testing.assert_array_equal(dgm.astype(z, np.float32), z.astype("float32"))
 
 
 def test_every_public_operation_is_in_the_table() -> None:

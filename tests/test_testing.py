@@ -72,6 +72,24 @@ def test_a_rule_of_the_wrong_shape_is_named() -> None:
         dgm.grad(lambda x: dgm.sum(op(x)))(np.ones(3))
 
 
+def test_a_students_operation_does_not_replace_pydgms() -> None:
+    @dgm.operation(lambda g, y, x: 5.0 * g * y)
+    def exp(x):
+        return xp.exp(x)
+
+    assert dgm.grad(exp)(0.0) == 5.0
+    assert dgm.grad(lambda x: np.exp(x))(0.0) == 1.0
+
+
+def test_a_missing_rule_is_named() -> None:
+    @dgm.operation(lambda g, y, a, b: g * b)
+    def product(a, b):
+        return a * b
+
+    with pytest.raises(TypeError, match="product has no derivative in its argument 1"):
+        dgm.grad(lambda b: product(2.0, b))(3.0)
+
+
 def test_an_all_ones_cotangent_would_not_do() -> None:
     """A rule that reverses its cotangent passes with ones and fails here."""
 

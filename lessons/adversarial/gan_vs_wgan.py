@@ -21,7 +21,7 @@ import numpy as np
 import pydgm as dgm
 from pydgm import lesson, nn, optim
 from pydgm.distributions import Normal
-from pydgm.divergences import js_quadrature, trapezoid, wasserstein_quadrature
+from pydgm.divergences import js_quadrature, wasserstein_quadrature
 from pydgm.models.adversarial import gan, wgan
 
 run = lesson.start(
@@ -152,7 +152,7 @@ value = float(gan.value_quadrature(log_p - log_q, log_p, log_q, x))
 reached = float(gan.value_quadrature(dgm.asarray(logit), log_p, log_q, x))
 counts = np.maximum(p, q) > 0.01 * p.max()
 slope, kinked = np.abs(slopes(critic)), np.abs(slopes(clipped))
-estimate, estimate_clipped = (float(trapezoid((p - q) * values(f), grid)) for f in (critic, clipped))
+estimate, estimate_clipped = (float(np.trapezoid((p - q) * values(f), grid)) for f in (critic, clipped))
 K, K_clipped = slope.max(), kinked.max()
 constant = np.abs(slope[between] / slope[between].mean() - 1.0).max()
 advantage = (slope / np.abs(received["GAN, log(1 - D)"]))[at_fake]

@@ -15,7 +15,7 @@ from itertools import product
 
 from .. import backend
 from ..backend import Array
-from ..errors import ShapeError, caller
+from ..errors import ShapeError
 from .linalg import matmul
 from .reductions import max, mean
 from .shapes import flatten_from, matrix_transpose, pad, reshape
@@ -27,9 +27,9 @@ Sizes = int | Shape
 
 def _each(value: Sizes, n: int, what: str, least: int) -> Shape:
     """One number for each of the ``n`` dimensions, from one number for all."""
-    values = (value,) * n if isinstance(value, int) else tuple(value)
+    values = tuple(value) if isinstance(value, tuple | list) else (value,) * n
     if len(values) != n or any(v < least for v in values):
-        raise ShapeError(f"{what} must be one or {n} whole numbers of at least {least}, got {value} {caller()}")
+        raise ShapeError(f"{what} must be one or {n} whole numbers of at least {least}, got {value}")
     return values
 
 
@@ -37,7 +37,7 @@ def _positions(space: Shape, window: Shape, stride: Shape, dilation: Shape) -> S
     """How many windows fit: floor((n - d (k - 1) - 1) / s) + 1 in each dimension."""
     out = tuple([(n - d * (k - 1) - 1) // s + 1 for n, k, s, d in zip(space, window, stride, dilation, strict=True)])
     if any(n < 1 for n in out):
-        raise ShapeError(f"a window of {window} with dilation {dilation} does not fit into {space} {caller()}")
+        raise ShapeError(f"a window of {window} with dilation {dilation} does not fit into {space}")
     return out
 
 
@@ -72,7 +72,7 @@ def _check(x: Array, w: Array, n: int, channels: int, name: str) -> None:
     if x.ndim != n + 2 or w.ndim != n + 2 or x.shape[1] != w.shape[channels]:
         raise ShapeError(
             f"{name}: input {tuple(x.shape)} and weight {tuple(w.shape)} do not fit: wanted {n + 2} axes each, and axis 1 of "
-            f"the input as long as axis {channels} of the weight {caller()}"
+            f"the input as long as axis {channels} of the weight"
         )
 
 
@@ -93,7 +93,7 @@ def _conv_transpose(x: Array, w: Array, n: int, stride: Sizes, padding: Sizes, d
     paddings, window = _each(padding, n, "padding", 0), tuple(w.shape[2:])
     space = tuple([(m - 1) * s + d * (k - 1) + 1 for m, k, s, d in zip(x.shape[2:], window, strides, dilations, strict=True)])
     if any(m <= 2 * p for m, p in zip(space, paddings, strict=True)):
-        raise ShapeError(f"conv_transpose{n}d: padding {paddings} leaves nothing of {space} {caller()}")
+        raise ShapeError(f"conv_transpose{n}d: padding {paddings} leaves nothing of {space}")
     columns = matmul(matrix_transpose(flatten_from(w, 1)), flatten_from(x, 2))
     columns = reshape(columns, (x.shape[0], w.shape[1], *window, *x.shape[2:]))
     y = fold(columns, space, window, strides, dilations)
@@ -123,7 +123,7 @@ def conv_transpose2d(x: Array, w: Array, stride: Sizes = 1, padding: Sizes = 0, 
 def _windows(x: Array, window: Sizes, stride: Sizes | None) -> tuple[Array, Shape]:
     n = x.ndim - 2
     if n < 1:
-        raise ShapeError(f"pooling: wanted (batch, channels, *space), got {tuple(x.shape)} {caller()}")
+        raise ShapeError(f"pooling: wanted (batch, channels, *space), got {tuple(x.shape)}")
     sizes = _each(window, n, "window", 1)
     return unfold(x, sizes, _each(window if stride is None else stride, n, "stride", 1), (1,) * n), tuple(range(2, 2 + n))
 

@@ -92,7 +92,7 @@ def exp(x: Array, /) -> Array:
     return xp.exp(x)
 
 
-@operation(lambda g, y, x: g * (y + 1.0))
+@operation(lambda g, y, x: g * exp(x))
 def expm1(x: Array, /) -> Array:
     """exp(x) - 1, exact for small ``x``."""
     return xp.expm1(x)
@@ -165,7 +165,11 @@ def clip(x: Array, min: Array | None = None, max: Array | None = None) -> Array:
     broadcasts=True,
 )
 def where(mask: Array, a: Array, b: Array) -> Array:
-    """``a`` where ``mask`` is true, ``b`` elsewhere. A NaN on the side not taken does not reach the gradient of the other."""
+    """``a`` where ``mask`` is true, ``b`` elsewhere. The side not taken gets the gradient 0.
+
+    0 times an infinite derivative further up is still NaN: where ``a`` is a root or a logarithm, make its argument safe with
+    a ``where`` of its own.
+    """
     return xp.where(mask, a, b)
 
 
@@ -244,10 +248,10 @@ def isfinite(x: Array, /) -> Array:
     return xp.isfinite(x)
 
 
-# Activations, in forms that neither overflow nor lose their tails.
+# Activations, in forms that do not overflow; the sigmoid and what is made of it keep their tails, derivatives too.
 
 
-@operation(lambda g, y, x: g * (y * (1.0 - y)))
+@operation(lambda g, y, x: g * (y * sigmoid(-x)))
 def sigmoid(x: Array, /) -> Array:
     """1 / (1 + exp(-x)), through exp(-abs(x)), which cannot overflow."""
     small = xp.exp(-xp.abs(x))
@@ -266,9 +270,9 @@ def relu(x: Array, /) -> Array:
     return xp.maximum(x, 0.0)
 
 
-@operation(lambda g, y, x, slope=0.2: _leaky(g, x, slope))
+@operation(lambda g, y, x, slope=0.2: _leaky(g, x, slope), lambda g, y, x, slope: g * minimum(x, 0.0), broadcasts=True)
 def leaky_relu(x: Array, slope: float = 0.2) -> Array:
-    """``x`` where it is positive, ``slope * x`` elsewhere."""
+    """``x`` where it is positive, ``slope * x`` elsewhere. A trained ``slope`` makes it the parametric relu."""
     return xp.maximum(x, 0.0) + slope * xp.minimum(x, 0.0)
 
 

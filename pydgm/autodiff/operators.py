@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ..errors import caller
 from . import elementwise, linalg, reductions, shapes
 from .tensor import Tensor, named
 
@@ -38,6 +39,7 @@ def _power(x: Any, p: Any) -> Any:
 setattr(Tensor, "__pow__", _power)
 setattr(Tensor, "__rpow__", lambda self, other: elementwise.pow(other, self))
 setattr(Tensor, "__neg__", elementwise.negative)
+setattr(Tensor, "__pos__", lambda self: self)
 setattr(Tensor, "__abs__", elementwise.abs)
 setattr(Tensor, "__getitem__", shapes.getitem)
 setattr(Tensor, "T", property(lambda self: shapes.permute_dims(self, range(self.ndim)[::-1])))
@@ -60,10 +62,16 @@ _RENAMED: dict[str, Callable[..., Any]] = {
     "amin": reductions.min,
     "var": reductions.var,
     "std": reductions.std,
-    "cumsum": lambda x, axis: reductions.cumulative_sum(x, axis=axis),
-    "take": lambda x, indices, axis: shapes.take(x, indices, axis),
+    "cumsum": lambda x, axis=None: reductions.cumulative_sum(_flat_unless(x, axis), axis=axis or 0),
+    "take": lambda x, indices, axis=None: shapes.take(_flat_unless(x, axis), indices, axis or 0),
     "take_along_axis": shapes.take_along_axis,
-    "dot": linalg.matmul,
+    "dot": lambda a, b: _dot(a, b),
+    "pad": shapes.pad,
+    "diagonal": shapes.diagonal,
+    "copy": lambda x: x,
+    "shape": lambda x: tuple(x.shape),
+    "ndim": lambda x: x.ndim,
+    "size": lambda x: x.size,
     "einsum": linalg.einsum,
     "norm": reductions.vector_norm,
     "solve": linalg.solve,
@@ -71,16 +79,29 @@ _RENAMED: dict[str, Callable[..., Any]] = {
 }
 
 
+def _flat_unless(x: Any, axis: int | None) -> Any:
+    return shapes.reshape(x, (-1,)) if axis is None else x
+
+
+def _dot(a: Any, b: Any) -> Any:
+    if getattr(a, "ndim", 0) == 0 or getattr(b, "ndim", 0) == 0:
+        return elementwise.multiply(a, b)
+    if b.ndim > 2:
+        raise TypeError(f"np.dot of more than two axes is not dgm.matmul: say which is meant, with dgm.einsum {caller()}")
+    return linalg.matmul(a, b)
+
+
 def _ours(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     ours = _RENAMED.get(name) or named.get(name)
     if ours is None:
-        raise TypeError(f"np.{name} has no derivative in pydgm: write it in pydgm's functions")
+        raise TypeError(f"np.{name} has no derivative in pydgm: write it in pydgm's functions {caller()}")
     return ours(*args, **kwargs)
 
 
 def _array_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
     if method != "__call__" or kwargs:
-        raise TypeError(f"np.{ufunc.__name__} works on tensors in its plain form only, not as .{method} or with {list(kwargs)}")
+        how = "an array cannot take a tensor in place: write x = x + y" if "out" in kwargs else "only the plain call is known"
+        raise TypeError(f"np.{ufunc.__name__} on a tensor: {how} {caller()}")
     return _ours(ufunc.__name__, inputs, {})
 
 

@@ -10,9 +10,8 @@ import math
 from typing import TypeAlias
 
 from ..backend import Array, xp
-from ..errors import ShapeError
 from .elementwise import astype, equal, exp, sqrt, square, where
-from .shapes import broadcast_to, flip, reshape
+from .shapes import axis_of, broadcast_to, flip, reshape
 from .tensor import operation
 
 Axis: TypeAlias = int | tuple[int, ...] | None
@@ -20,11 +19,8 @@ Axis: TypeAlias = int | tuple[int, ...] | None
 
 def _axes(x: Array, axis: Axis) -> tuple[int, ...]:
     """The axes as numbers from 0; raises where one does not exist."""
-    asked = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
-    for a in asked:
-        if not -x.ndim <= a < x.ndim:
-            raise ShapeError(f"axis {a} does not exist in an array of shape {tuple(x.shape)}")
-    return tuple([a % x.ndim for a in asked])
+    asked = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    return tuple([axis_of(x, a) for a in asked])
 
 
 def _keep(y: Array, x: Array, axis: Axis) -> Array:
@@ -39,7 +35,7 @@ def _spread(g: Array, x: Array, axis: Axis) -> Array:
 
 
 def _count(x: Array, axis: Axis) -> int:
-    return math.prod([x.shape[a] for a in _axes(x, axis)])
+    return math.prod([x.shape[a] for a in _axes(x, axis)]) or 1  # of nothing, nothing
 
 
 @operation(lambda g, y, x, axis=None, keepdims=False: _spread(g, x, axis))
@@ -60,8 +56,8 @@ def var(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
 
 
 def std(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
-    """The standard deviation over ``axis``: the root of :func:`var`."""
-    return sqrt(var(x, axis=axis, keepdims=keepdims))
+    """The standard deviation over ``axis``: the root of :func:`var`. Where all are equal, the gradient is 0."""
+    return _root(var(x, axis=axis, keepdims=keepdims))
 
 
 def _to_extremes(g: Array, y: Array, x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
@@ -120,6 +116,10 @@ def log_softmax(x: Array, axis: Axis = -1) -> Array:
 
 def vector_norm(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     """The Euclidean length over ``axis``. At 0, where it has no derivative, the gradient is 0."""
-    squares = sum(square(x), axis=axis, keepdims=keepdims)
+    return _root(sum(square(x), axis=axis, keepdims=keepdims))
+
+
+def _root(squares: Array) -> Array:
+    """The square root with derivative 0 at 0, where it has none."""
     nought = equal(squares, 0)
     return where(nought, 0.0, sqrt(where(nought, 1.0, squares)))

@@ -16,6 +16,13 @@ from ..errors import ShapeError
 from .tensor import operation
 
 
+def axis_of(x: Array, axis: int) -> int:
+    """``axis`` as a number from 0; raises :class:`~pydgm.errors.ShapeError` where ``x`` has no such axis."""
+    if not -x.ndim <= axis < x.ndim:
+        raise ShapeError(f"axis {axis} does not exist in an array of shape {tuple(x.shape)}")
+    return int(axis) % int(x.ndim)
+
+
 @operation(lambda g, y, x, shape: reshape(g, x.shape))
 def reshape(x: Array, shape: int | tuple[int, ...]) -> Array:
     """The same elements in another shape; one length may be -1, "whatever is left"."""
@@ -29,9 +36,10 @@ def _permute(x: Array, axes: tuple[int, ...]) -> Array:
 
 def permute_dims(x: Array, axes: Sequence[int]) -> Array:
     """The axes in a new order: axis ``i`` of the result is axis ``axes[i]`` of ``x``."""
-    if sorted(a % x.ndim if x.ndim else a for a in axes) != list(range(x.ndim)):
+    order = tuple([axis_of(x, a) for a in axes])
+    if sorted(order) != list(range(x.ndim)):
         raise ShapeError(f"permute_dims: {tuple(axes)} is not an order of the {x.ndim} axes of shape {tuple(x.shape)}")
-    return _permute(x, tuple([a % x.ndim for a in axes]))
+    return _permute(x, order)
 
 
 def matrix_transpose(x: Array) -> Array:
@@ -69,7 +77,7 @@ def sum_to(x: Array, shape: tuple[int, ...]) -> Array:
 
 
 def _part(i: int, g: Array, y: Array, *arrays: Array, axis: int = 0) -> Array:
-    axis %= y.ndim
+    axis = axis_of(y, axis)
     start = sum([a.shape[axis] for a in arrays[:i]])
     return getitem(g, (slice(None),) * axis + (slice(start, start + arrays[i].shape[axis]),))
 
@@ -136,19 +144,18 @@ def scatter_add(x: Array, key: Any, shape: tuple[int, ...]) -> Array:
 
 def take(x: Array, indices: Array, axis: int) -> Array:
     """The slices of ``x`` at ``indices`` along ``axis``."""
-    return getitem(x, (slice(None),) * (axis % x.ndim) + (indices,))
+    return getitem(x, (slice(None),) * axis_of(x, axis) + (indices,))
 
 
 def take_along_axis(x: Array, indices: Array, axis: int = -1) -> Array:
-    """One element for each index: ``y[i, j] = x[i, indices[i, j]]`` for the last axis of a matrix."""
-    axis %= x.ndim
-    if indices.ndim != x.ndim:
-        raise ShapeError(f"take_along_axis: indices of shape {tuple(indices.shape)} for {tuple(x.shape)}: unequal axes")
-    grid = [
-        xp.reshape(backend.arange(n, indices), (1,) * i + (n,) + (1,) * (x.ndim - 1 - i)) for i, n in enumerate(indices.shape)
-    ]
-    grid[axis] = indices
-    return getitem(x, tuple(grid))
+    """One element for each index: ``y[i, j] = x[i, indices[i, j]]`` for the last axis of a matrix. Other axes broadcast."""
+    axis = axis_of(x, axis)
+    others = [(n, m) for i, (n, m) in enumerate(zip(x.shape, indices.shape, strict=False)) if i != axis]
+    if indices.ndim != x.ndim or any(n != m and 1 not in (n, m) for n, m in others):
+        raise ShapeError(f"take_along_axis: indices of shape {tuple(indices.shape)} for {tuple(x.shape)} along axis {axis}")
+    key = [xp.reshape(backend.arange(n, indices), (1,) * i + (n,) + (1,) * (x.ndim - 1 - i)) for i, n in enumerate(x.shape)]
+    key[axis] = indices
+    return getitem(x, tuple(key))
 
 
 def flatten_from(x: Array, axis: int) -> Array:

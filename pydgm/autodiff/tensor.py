@@ -24,7 +24,7 @@ from functools import wraps
 from typing import Any, NamedTuple, ParamSpec
 
 from ..backend import Array, is_array, is_floating, xp
-from ..errors import BackendError, NaNError, ShapeError, caller, shape_text
+from ..errors import BackendError, NaNError, ShapeError, TaughtError, caller, shape_text
 
 P = ParamSpec("P")
 levels = itertools.count()
@@ -87,16 +87,20 @@ class Tensor:
     def __bool__(self) -> bool:
         return bool(self.value)
 
-    def __float__(self) -> float:
-        return float(self.value)
-
-    def __int__(self) -> int:
-        return int(self.value)
-
-    def __array__(self, *_: Any, **__: Any) -> Any:
+    def _no_number(self, *_: Any, **__: Any) -> Any:
         raise TypeError(
-            "a tensor inside a transformation cannot become a NumPy array, its derivative would be lost: use pydgm's "
-            f"functions, return the value with has_aux=True, or take dgm.stop_gradient(x) first {caller()}"
+            "a tensor inside a transformation cannot become a plain number or a NumPy array, its derivative would be lost: "
+            f"use pydgm's functions, return the value with has_aux=True, or take dgm.stop_gradient(x) first {caller()}"
+        )
+
+    __float__ = __int__ = __index__ = __complex__ = __array__ = item = tolist = _no_number
+
+    def __format__(self, spec: str) -> str:
+        return format(self.value, spec)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        raise TypeError(
+            f"a tensor is not changed in place: build the result with dgm.where, dgm.concat or dgm.stack {caller()}"
         )
 
     def __getattr__(self, name: str) -> Any:
@@ -250,6 +254,8 @@ def pull_back(level: int, outputs: Sequence[Any], cotangents: Sequence[Array], i
         for i, x in enumerate(node.args):
             if type(x) is not Tensor or x.level != level:
                 continue
+            if i >= len(op.vjps) and not op.variadic:
+                raise TypeError(f"{op.name.lstrip('_')} has no derivative in its argument {i} {caller()}")
             rule = op.vjps[0 if op.variadic else i]
             if g is not None and rule is not None:
                 share = (
@@ -286,16 +292,16 @@ _PLAIN = {  # what NumPy says of its insides, and what it means
 
 def _explained(op: Operation, args: tuple[Any, ...], params: dict[str, Any], error: Exception) -> Exception:
     """The library's complaint as one sentence: the operation, its arguments, the caller's line."""
-    if isinstance(error, ShapeError):
+    if isinstance(error, TaughtError) or type(error).__name__ == "LinAlgError" or caller() in str(error):
         return error
-    said = [shape_text(x) for x in args] + [f"{key}={value!r}" for key, value in params.items()]
-    kind: type[Exception] = TypeError if isinstance(error, TypeError) else ShapeError
+    said = [shape_text(x) for x in args] + [f"{key}={shape_text(value)}" for key, value in params.items()]
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     reason = next((plain for part, plain in _PLAIN.items() if part in reason), reason)
     libraries = {type(x).__module__.split(".")[0] for x in args if is_array(x)}
-    if kind is TypeError and xp.name == "cupy" and "numpy" in libraries:
-        kind, reason = BackendError, "a NumPy array met CuPy: bring it over with dgm.asarray(x)"
-    return kind(f"{op.name.lstrip('_')}({', '.join(said)}): {reason} {caller()}")
+    if isinstance(error, TypeError) and xp.name == "cupy" and "numpy" in libraries:
+        return BackendError(f"{op.name.lstrip('_')}: a NumPy array met CuPy: bring it over with dgm.asarray(x) {caller()}")
+    message = f"{op.name.lstrip('_')}({', '.join(said)}): {reason}"
+    return TypeError(f"{message} {caller()}") if isinstance(error, TypeError) else ShapeError(message)
 
 
 watching_nans: list[bool] = []
@@ -316,4 +322,6 @@ def _check_nans(what: str, out: Array, args: Sequence[Any]) -> None:
         out = out.value
     if is_array(out) and is_floating(out) and bool(xp.any(xp.isnan(out))):
         share = f"{int(xp.sum(xp.astype(xp.isnan(out), out.dtype)))} of {max(out.size, 1)}"
-        raise NaNError(f"{what} made NaN in {share} elements, from {', '.join(map(shape_text, args))} {caller()}")
+        given = any(is_array(x) and is_floating(x) and bool(xp.any(xp.isnan(x))) for x in args if type(x) is not Tensor)
+        did = "was given NaN and passed it on" if given else "made NaN"
+        raise NaNError(f"{what} {did} in {share} elements, from {', '.join(map(shape_text, args))}")

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from .. import backend, trees
 from ..backend import Array, is_array, is_floating, xp
-from ..errors import caller, shape_text
+from ..errors import ShapeError, caller, shape_text
 from . import elementwise
 from .reductions import sum
 from .shapes import reshape, stack
@@ -57,7 +57,7 @@ def _owned(found: list[Array | None], inputs: list[Tensor], cotangents: list[Arr
 
 def _run(name: str, f: Callable[..., Any], args: tuple[Any, ...], kwargs: Any, argnums: Argnums, has_aux: bool = False) -> _Run:
     level, inputs, structures, lifted = next(levels), [], [], list(args)
-    for n in (argnums,) if isinstance(argnums, int) else argnums:
+    for n in argnums if isinstance(argnums, tuple) else (argnums,):
         if not -len(args) <= n < len(args):
             raise TypeError(f"{name}: there is no argument {n}, the function was called with {len(args)} {caller()}")
         leaves, structure = trees.flatten(args[n])
@@ -66,11 +66,16 @@ def _run(name: str, f: Callable[..., Any], args: tuple[Any, ...], kwargs: Any, a
             if not is_floating(x):
                 path = trees.paths(structure)[i]
                 raise TypeError(
-                    f"{name}: argument {n}{path} has dtype {x.dtype}; only floating-point arrays have derivatives {caller()}"
+                    f"{name}: argument {n}{f' at {path}' if path else ''} has dtype {x.dtype}; only real floating-point arrays "
+                    f"have derivatives (a constant in a Module is a field = nn.static()) {caller()}"
                 )
         if not leaves:
-            hint = f"the integer {args[n]}; write {args[n]}.0" if isinstance(args[n], int) else repr(args[n])
-            raise TypeError(f"{name}: argument {n} holds no floating-point number: it is {hint} {caller()}")
+            hint = (
+                f"the integer {args[n]}; write {args[n]}.0"
+                if isinstance(args[n], int)
+                else f"{args[n]!r} (plain numbers in a Module are settings)"
+            )
+            raise TypeError(f"{name}: argument {n} holds no floating-point array: it is {hint} {caller()}")
         tensors = [Tensor(x, level) for x in leaves]
         inputs += tensors
         structures.append((structure, len(tensors)))
@@ -92,9 +97,16 @@ def vjp(f: Callable[..., Any], *args: Any) -> tuple[Any, Callable[[Any], tuple[A
         for u, y in zip(leaves, run.outputs, strict=True):
             if tuple(getattr(u, "shape", ())) != tuple(getattr(y, "shape", ())):
                 raise ValueError(f"vjp: cotangent {shape_text(u)} for a result {shape_text(y)} {caller()}")
-        return tuple(run.gradients(leaves))
+        return tuple(run.gradients([_cotangent(u, y) for u, y in zip(leaves, run.outputs, strict=True)]))
 
     return run.value(), pull
+
+
+def _cotangent(u: Any, y: Any) -> Any:
+    """``u`` in the dtype of the result ``y`` that it belongs to."""
+    if not is_array(u):
+        return backend.asarray(u, dtype=getattr(y, "dtype", None))
+    return u if not is_array(y) or u.dtype == y.dtype else elementwise.astype(u, y.dtype)
 
 
 def value_and_grad(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) -> Callable[..., Any]:
@@ -116,7 +128,7 @@ def value_and_grad(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = 
         lowered = run.value()
         gradients = run.gradients([xp.ones_like(_bottom(loss))] if type(loss) is Tensor else [1.0])
         value = (lowered, run.lower(run.aux)) if has_aux else lowered
-        return value, gradients[0] if isinstance(argnums, int) else tuple(gradients)
+        return value, tuple(gradients) if isinstance(argnums, tuple) else gradients[0]
 
     return derived
 
@@ -148,17 +160,23 @@ def jacobian(f: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
     One pass backwards for each number that ``f`` returns.
     """
 
+    if isinstance(argnums, tuple):
+        raise TypeError(
+            f"jacobian and hessian take one argument number, not {argnums}: put several arguments into one tree {caller()}"
+        )
+
     def derived(*args: Any, **kwargs: Any) -> Any:
         run = _run("jacobian", f, args, kwargs, argnums)
+        bottoms = [y if is_array(y) else backend.asarray(y) for y in map(_bottom, run.outputs)]
+        noughts = [xp.zeros_like(y) for y in bottoms]
         blocks = []
-        for i, y in enumerate(run.outputs):
-            bottom = _bottom(y)
-            n = math.prod(bottom.shape)
-            one_hot = [xp.reshape(backend.eye(n, bottom)[j], bottom.shape) for j in range(n)]
-            noughts = [xp.zeros_like(_bottom(z)) for z in run.outputs]
-            rows = [run.gradients([*noughts[:i], u, *noughts[i + 1 :]])[0] for u in one_hot]
-            shape = tuple(bottom.shape)
-            blocks.append(trees.map(lambda *row, n=shape: reshape(stack(row), (*n, *row[0].shape)), *rows))
+        for i, y in enumerate(bottoms):
+            shape, n = tuple(y.shape), math.prod(y.shape)
+            basis = backend.eye(n, y)
+            rows = [run.gradients([*noughts[:i], xp.reshape(basis[j, ...], shape), *noughts[i + 1 :]])[0] for j in range(n)]
+            nothing = trees.map(lambda x: backend.zeros((0, *x.shape), x), args[argnums]) if n == 0 else None
+            stacked = nothing if n == 0 else trees.map(lambda *row: stack(row), *rows)
+            blocks.append(trees.map(lambda block, shape=shape: reshape(block, (*shape, *block.shape[1:])), stacked))
         return trees.unflatten(run.out_structure, blocks)
 
     return derived
@@ -172,6 +190,9 @@ def hessian(f: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
 def hvp(f: Callable[..., Any], x: Any, v: Any) -> Any:
     """The Hessian of a scalar ``f`` at ``x`` times ``v``, a tree like ``x``, without the matrix: grad of <grad f(x), v>."""
     trees.check_same(trees.flatten(x)[1], trees.flatten(v)[1], "hvp: the vector has the structure of the argument")
+    for a, b in zip(trees.leaves(x), trees.leaves(v), strict=True):
+        if tuple(getattr(a, "shape", ())) != tuple(getattr(b, "shape", ())):
+            raise ShapeError(f"hvp: a vector {shape_text(b)} for an argument {shape_text(a)}")
 
     def along(x: Any) -> Any:
         products = trees.leaves(trees.map(lambda g, u: sum(g * u), grad(f)(x), v))

@@ -18,7 +18,6 @@ import numpy
 
 from .. import backend, trees
 from ..autodiff.tensor import watching_nans
-from ..errors import caller
 from .emit import emit
 from .plan import plan
 from .record import Recorder, TraceError
@@ -72,7 +71,7 @@ class Compiled:
     @property
     def _program(self) -> Program:
         if self._latest is None:
-            raise TraceError(f"{self.__name__} has no program yet: it is recorded when it is first called {caller()}")
+            raise TraceError(f"{self.__name__} has no program yet: it is recorded when it is first called")
         return self._latest
 
     def __call__(self, *args: Any) -> Any:
@@ -116,7 +115,7 @@ class Compiled:
                 name = _names(self.function, structure)[i]
                 raise TraceError(
                     f"{self.__name__}: {name} was donated to an earlier call and its memory now holds another value; use what "
-                    f"that call returned {caller()}"
+                    "that call returned"
                 )
 
     def _handed_over(self, args: tuple[Any, ...], results: list[Any]) -> list[Any]:

@@ -27,7 +27,7 @@ class Writer:
     def __init__(self, plan: Plan, title: str) -> None:
         self.plan, self.title = plan, title
         self.names: dict[int, str] = {}
-        self.taken: set[str] = {"np", "backend", "operator"}
+        self.taken: set[str] = {"np", "backend", "operator", "float", "slice", "program"}
         self.space: dict[str, Any] = {"np": numpy, "backend": backend, "operator": operator}
         self.constants: dict[int, str] = {}
         self.heads: list[str] = []
@@ -70,6 +70,8 @@ class Writer:
         args = [self.text(x) for x in step.args]
         if function in _INFIX:
             return f"{args[0]} {_INFIX[function]} {args[1]}"
+        if function is float:
+            return f"float({args[0]})"
         if function is operator.neg:
             return f"-{args[0]}"
         if function is operator.getitem or function is backend.index:

@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 import numpy
 
 from .. import backend
-from ..errors import caller
+from ..errors import TaughtError, caller
 
 
-class TraceError(RuntimeError):
+class TraceError(TaughtError, RuntimeError):
     """A recorded function did what a fixed program cannot repeat."""
 
 
@@ -79,7 +79,7 @@ class Traced:
             return NotImplemented  # a tensor knows what to do
         if method == "__call__" and "out" not in kwargs:
             return self.recorder.record(ufunc, inputs, kwargs)
-        raise TraceError(f"np.{ufunc.__name__}.{method} with {list(kwargs)} cannot be recorded {caller()}")
+        raise TraceError(f"np.{ufunc.__name__}.{method} with {list(kwargs)} cannot be recorded")
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if function in _KNOWN_FROM_SHAPES:
@@ -101,7 +101,7 @@ class Traced:
     def _no_value(self, *_: Any, **__: Any) -> Any:
         raise TraceError(
             "a compiled function is recorded once and repeated, so it cannot use the value of a traced array: no branch, "
-            f"float(), int() or NumPy conversion; use dgm.where, or return the value {caller()}"
+            "float(), int() or NumPy conversion; use dgm.where, or return the value"
         )
 
     __bool__ = __float__ = __int__ = __index__ = __complex__ = __array__ = item = tolist = _no_value
@@ -194,6 +194,8 @@ class Recorder:
             return [self.record(operator.getitem, (together, i), {}) for i in range(len(value))]
         out = Traced(value, self)
         self._note(function, args, kwargs, out)
+        if function is not float and isinstance(value, numpy.float64) and all(t.is_number for t in traced_in(args)):
+            return self.record(float, (out,), {})  # np.cos of a Python float: on as a Python float
         return out
 
     def _note(self, function: Any, args: Any, kwargs: Any, out: Traced) -> None:

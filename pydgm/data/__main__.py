@@ -25,7 +25,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         import pooch
     except ImportError:
-        print('downloads need pooch: pip install "pydgm[lessons]"', file=sys.stderr)
+        print('downloads need pooch: pip install -e ".[lessons]"', file=sys.stderr)
         return 2
     folder = cache() / options.name
     for file, sha256 in FILES.items():

@@ -49,7 +49,8 @@ def find(name: str, folder: str | os.PathLike[str] | None = None) -> Path | None
             raise DataError(f"there is no folder {wanted}: --data and PYDGM_DATA name a folder that holds {name}/")
         return wanted
     beside = Path(__file__).resolve().parents[2].parent / "shared" / "data"
-    return next((place / name for place in (beside, cache()) if (place / name).is_dir()), None)
+    places = [place / name for place in (beside, cache())]
+    return next((place for place in places if place.is_dir() and any(place.iterdir())), None)  # a failed download leaves none
 
 
 def read_idx(path: Path, dims: int) -> ByteArray:

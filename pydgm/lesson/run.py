@@ -73,7 +73,7 @@ def start(name: str, doc: str | None, lecture: str, figure: str) -> Run:
     except BackendError as error:
         _refuse(error)
     except ImportError:
-        _refuse('lessons draw with matplotlib: pip install "pydgm[lessons]"')
+        _refuse('lessons draw with matplotlib: pip install -e ".[lessons]"')
     if program:
         matplotlib.use("Agg")  # a picture in a file, also where there is no screen
     matplotlib.style.use(STYLE)

@@ -4,7 +4,7 @@
     def test_my_op(x):
         dgm.testing.check_grads(my_op, [x])
 
-The strategies need Hypothesis (``pip install "pydgm[test]"``); ``check_grads`` needs NumPy alone.
+The strategies need Hypothesis (``pip install -e ".[test]"``); ``check_grads`` needs NumPy alone.
 """
 
 from typing import Any
@@ -20,5 +20,5 @@ def __getattr__(name: str) -> Any:
     try:
         from . import strategies
     except ImportError as error:
-        raise ImportError(f'dgm.testing.{name} needs Hypothesis ({error}): pip install "pydgm[test]"') from None
+        raise ImportError(f'dgm.testing.{name} needs Hypothesis ({error}): pip install -e ".[test]"') from None
     return getattr(strategies, name)

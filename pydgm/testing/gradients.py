@@ -13,7 +13,7 @@ from ..backend import asarray, is_floating, to_numpy
 from ..errors import caller
 
 STEP = 1e-3
-"""Half-width of the finest stencil, in units of the argument's size. Keep kinks further away than four of it."""
+"""The step of the differences, along a random direction of about unit size. Keep kinks further away than ten of it."""
 
 
 def numerical_derivative(f: Callable[[float], float], step: float = STEP) -> float:

@@ -44,6 +44,13 @@ def score_function(r: Reward, q: Normal, noise: Array, baseline: float = 0.0) ->
     return ad.concat(list(ad.grad(weighted, argnums=(0, 1))(mean, scale)), axis=1)
 
 
+def best_baseline(r: Reward, q: Normal, noise: Array) -> float:
+    """The constant that makes the score function's variance smallest, E[r |s|^2] / E[|s|^2] with s = grad log q(z)."""
+    score = score_function(lambda z: 1.0 + 0.0 * z[..., 0], q, noise)
+    squares = ad.sum(ad.square(score), axis=1)
+    return float(ad.sum(r(q.mean + q.scale * noise) * squares) / ad.sum(squares))
+
+
 def normal_plane(n: int, reach: float = 5.0) -> tuple[Array, Array]:
     """n^2 nodes in the plane and weights that integrate over N(0, I): the trapezoid rule on [-reach, reach]^2."""
     line = numpy.linspace(-reach, reach, n)
