@@ -26,11 +26,14 @@ def summary(path: Path) -> str:
 
 
 def readme(known: dict[str, Path]) -> int:
-    """Each lesson's figure and claims, from its report, between the marks in README.md."""
+    """Each lesson's figure and claims, from its report, between the marks in README.md. Exit status 2 for quick runs."""
     path, parts = HERE.parent / "README.md", []
     for name, script in known.items():
         short = name.rpartition("/")[2]
         report = json.loads((HERE.parent / "figures" / f"{short}.json").read_text(encoding="utf-8"))
+        if (report["mode"], report["seed"], report["numbers"].get("source", "MNIST")[:5]) != ("default", 0, "MNIST"):
+            print(f"figures/{short}.json is of another run: the README shows seed 0, default, with MNIST", file=sys.stderr)
+            return 2
         where = f"`lessons/{name}.py`, {report['seconds']:.0f} s: {report['lecture']}, {report['figure']}."
         picture = f"![{summary(script)}](figures/{short}.png)"
         parts.append("\n\n".join([f"### {summary(script)}", where, picture, as_markdown(report["claims"])]))

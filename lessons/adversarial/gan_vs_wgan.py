@@ -10,7 +10,8 @@ nothing more to say: around the fake samples it is flat, and the generator gets 
 The notes say that the vanilla GAN "relies on KL-divergence". It does not: at the best discriminator it minimises the
 Jensen-Shannon divergence, which on far-apart distributions is finite, log 2, with gradient zero. They also credit the figure
 to Gulrajani et al.; it is Arjovsky's. Nor does a critic whose *weights are clipped*, as in that paper, come out as a
-straight line: see the dashed line and the last two claims.
+straight line: see the dashed line and the last two claims. And the form of the loss that is used in practice, -log D, does not
+vanish here at all.
 """
 
 import math
@@ -123,25 +124,23 @@ left.fill_between(grid, p, color="C0", alpha=0.25, label="real density p")
 left.fill_between(grid, q, color="C2", alpha=0.25, label="fake density q")
 left.plot(grid, D, color="C1", label="discriminator, trained")
 left.plot(grid, D_star, color="black", ls=":", label=r"$D^* = p \,/\, (p + q)$")
-left.set(xlabel="x", ylabel="density, discriminator", ylim=(-0.05, 1.8), xlim=(-8, 8), title="What is learned")
+left.set(xlabel="x", ylabel="density; discriminator D", ylim=(-0.05, 1.8), xlim=(-8, 8), title="What is learned")
+left.set_yticks([0.0, 0.5, 1.0])
 twin = left.twinx()
 twin.spines["right"].set_visible(True)
-for model, style in ((critic, "-"), (clipped, "--")):
-    f = values(model)
-    scale = np.abs(slopes(model)).max()  # comparable as 1-Lipschitz functions
-    twin.plot(grid, (f - f[between].mean()) / scale, color="C3", ls=style)
-left.plot([], [], color="C3", label="critic / K, gradient penalty")
-left.plot([], [], color="C3", ls="--", label="critic / K, clipped weights")
+critics = {"critic / K, gradient penalty": (critic, "C3", "-"), "critic / K, clipped weights": (clipped, "C5", "--")}
+for name, (model, color, style) in critics.items():
+    f, steepest = values(model), np.abs(slopes(model)).max()  # divided by K, both are 1-Lipschitz and comparable
+    twin.plot(grid, (f - f[between].mean()) / steepest, color=color, ls=style)
+    left.plot([], [], color=color, ls=style, label=name)
 twin.set(ylim=(-8.5, 14.5), yticks=(-8, -4, 0, 4, 8))
-twin.set_ylabel("critic / K (units of x)", color="C3")
+twin.set_ylabel("critic / K (units of x)")
 left.legend(loc="upper center", ncols=2, fontsize=13)
-for (name, slope), color, style in zip(received.items(), ("C1", "C4", "C3", "C3"), ("-", "-", "-", "--"), strict=True):
+for (name, slope), color, style in zip(received.items(), ("C1", "C4", "C3", "C5"), ("-", "-", "-", "--"), strict=True):
     right.semilogy(grid, np.maximum(np.abs(slope), 1e-12), color=color, ls=style, label=name)
-right.fill_between(grid, 1e-9, 1e-9 * (1.0 + q / q.max() * 1e9), color="C2", alpha=0.15, lw=0)
-right.set(
-    xlabel="x", ylabel="|gradient| that a sample at x receives", ylim=(1e-9, 1e4), xlim=(-8, 8), title="What the generator gets"
-)
-right.annotate("fake samples are here", (4.6, 2e-2), ha="center", color="C2")
+right.axvspan(1.0, 5.0, color="C2", alpha=0.15, lw=0)
+right.text(3.0, 3e-9, "95% of the\nfake samples", ha="center", color="black", fontsize=15)
+right.set(xlabel="x", ylabel="abs(gradient) for a sample at x", ylim=(1e-9, 1e4), xlim=(-8, 8), title="What the generator gets")
 right.legend(loc="upper left", fontsize=13, ncols=2)
 
 # %%
