@@ -12,7 +12,7 @@ import ctypes
 import importlib
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import Any, TypeAlias
 
@@ -160,6 +160,12 @@ def is_array(x: object) -> bool:
 def is_floating(x: Array) -> bool:
     """True for real floating-point dtypes, whichever library: what has derivatives here."""
     return "float" in str(x.dtype)
+
+
+def chunks(x: Array, size: int) -> Iterator[Array]:
+    """``x`` in parts of ``size`` along its first axis, for what does not fit into memory at once; the last may be shorter."""
+    n = x.shape[0]
+    return (x[i : min(i + size, n), ...] for i in range(0, n, size))
 
 
 def _basic(key: Any) -> bool:

@@ -177,6 +177,16 @@ def test_every_lesson_holds_its_claims_quickly(tmp_path, seed) -> None:
         assert json.loads(report.read_text())["seconds"] < 30  # far above the ten that it takes: this is no benchmark
 
 
+@pytest.mark.parametrize("name", ["adversarial/gan_vs_wgan", "latent/vae_reparameterization"])
+def test_lessons_run_on_the_bare_standard(tmp_path, name) -> None:
+    """On the stand-in for a GPU library, with the same noise: the same claims."""
+    script = ROOT / "lessons" / f"{name}.py"
+    done = program(script, "--quick", "--out", tmp_path, PYDGM_BACKEND="array_api_strict")
+    assert done.returncode == 0, done.stdout + done.stderr
+    (report,) = [json.loads(path.read_text()) for path in tmp_path.glob("*.json")]
+    assert report["backend"] == "array_api_strict"
+
+
 BROKEN = {
     "the penalty's norm over the wrong axis": (
         "adversarial/gan_vs_wgan",

@@ -139,7 +139,7 @@ left.legend(loc="upper center", ncols=2, fontsize=13)
 for (name, slope), color, style in zip(received.items(), ("C1", "C4", "C3", "C5"), ("-", "-", "-", "--"), strict=True):
     right.semilogy(grid, np.maximum(np.abs(slope), 1e-12), color=color, ls=style, label=name)
 right.axvspan(1.0, 5.0, color="C2", alpha=0.15, lw=0)
-right.text(3.0, 3e-9, "95% of the\nfake samples", ha="center", color="black", fontsize=15)
+right.text(3.0, 12.0, "95% of the\nfake samples", ha="center", color="black", fontsize=15)
 right.set(xlabel="x", ylabel="abs(gradient) for a sample at x", ylim=(1e-9, 1e4), xlim=(-8, 8), title="What the generator gets")
 right.legend(loc="upper left", fontsize=13, ncols=2)
 

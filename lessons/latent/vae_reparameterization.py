@@ -78,7 +78,7 @@ def reward(z):
 
 
 def in_parts(estimate, noise):
-    return np.concatenate([dgm.to_numpy(estimate(noise[i : i + 1000])) for i in range(0, noise.shape[0], 1000)])
+    return np.concatenate([dgm.to_numpy(estimate(eps)) for eps in dgm.backend.chunks(noise, 1000)])
 
 
 coarse, exact = (dgm.to_numpy(estimators.quadrature(reward, q, *estimators.normal_plane(n))) for n in (100, 200))
@@ -89,7 +89,7 @@ samples = {
     "score function, best baseline": in_parts(lambda e: estimators.score_function(reward, q, e, baseline), noise),
     "score function": in_parts(lambda e: estimators.score_function(reward, q, e), noise),
 }
-sizes = [n for n in (1, 3, 10, 30, 100, 300, 1000) if len(noise) // n >= 10]
+sizes = [n for n in (1, 3, 10, 30, 100, 300, 1000) if noise.shape[0] // n >= 10]
 
 
 def error(drawn, n: int) -> float:
@@ -192,7 +192,7 @@ if run.mode == "full":
     for i in range(6):
         big = train(big, 20, 3**i, 1e-3 * 10 ** (-i / 7), eps=1e-4)
     test = binarize(digits.test)
-    chunks = (test[i : i + 100] for i in run.progress(range(0, len(digits.test), 100), "log p of the test set"))
+    chunks = run.progress(list(dgm.backend.chunks(test, 100)), "log p of the test set")
     nats = [-vae.log_prob_importance(big, x, 5000, rng, chunk=100) for x in chunks]
     full = float(np.mean(dgm.to_numpy(dgm.concat(nats))))
     print(

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy
 
 from ... import autodiff as ad
-from ...backend import Array, asarray
+from ...backend import Array, asarray, chunks
 from ...distributions import Normal
 
 Reward = Callable[[Array], Array]  # (n, d) -> (n,)
@@ -66,7 +66,5 @@ def quadrature(r: Reward, q: Normal, nodes: Array, weights: Array, chunk: int = 
     the number of nodes to see that it has.
     """
     level = float(ad.mean(r(ad.broadcast_to(q.mean, (1, nodes.shape[1])))))  # changes nothing but the rounding
-    parts = [
-        weights[i : i + chunk] @ score_function(r, q, nodes[i : i + chunk], level) for i in range(0, nodes.shape[0], chunk)
-    ]
+    parts = [w @ score_function(r, q, z, level) for z, w in zip(chunks(nodes, chunk), chunks(weights, chunk), strict=True)]
     return ad.sum(ad.stack(parts), axis=0)

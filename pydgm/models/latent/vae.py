@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 import numpy
 
 from ... import autodiff as ad
-from ...backend import Array, asarray
+from ...backend import Array, asarray, chunks
 from ...distributions import Bernoulli, Normal
 from ...divergences import kl
 from ...nn import MLP, Module
@@ -88,9 +88,8 @@ def elbo_quadrature(model: VAE, x: Array, nodes: Array, weights: Array, chunk: i
     """The bound without sampling noise: E_q[log p(x | z)] as a sum over ``nodes`` (m, latent) of N(0, I). (n,), in nats."""
     q = model.posterior(x)
     expected = 0.0
-    for done in range(0, nodes.shape[0], chunk):
-        z = q.mean + q.scale * ad.expand_dims(nodes[done : done + chunk], axis=1)
-        expected = expected + weights[done : done + chunk] @ model.log_likelihood(x, z)
+    for eps, weight in zip(chunks(nodes, chunk), chunks(weights, chunk), strict=True):
+        expected = expected + weight @ model.log_likelihood(x, q.mean + q.scale * ad.expand_dims(eps, axis=1))
     return expected - ad.sum(kl(q, Normal()), axis=-1)
 
 
@@ -102,8 +101,7 @@ def log_prob_quadrature(model: VAE, x: Array, cells: int, reach: float = 6.0, ch
     line = ((numpy.arange(cells) + 0.5) / cells * 2.0 - 1.0) * reach
     grid = asarray(numpy.stack(numpy.meshgrid(line, line), axis=-1).reshape(-1, 2).astype("float32"))
     parts = []
-    for done in range(0, grid.shape[0], chunk):
-        z = grid[done : done + chunk]
+    for z in chunks(grid, chunk):
         logits = model.decoder(z)
         log_prior = ad.sum(Normal().log_prob(z), axis=-1)
         # log p(x | z) = x . logits - sum softplus(logits): a matrix product for all pairs of image and z
