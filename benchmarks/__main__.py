@@ -1,52 +1,84 @@
-"""``python -m benchmarks``: what pydgm costs. One core, one BLAS thread, in a child process.
+"""``python -m benchmarks``: what a training step costs beside its peers, and how pydgm's own cost grows.
 
-Bounds that are printed beside the figures: the time of an operation does not depend on the length of the chain it is in
-(100,000 against 1,000: at most 1.5 times), and a gradient costs at most 4 forward passes.
+Five steps, the same for all: losses are compared before anything is timed. Every contestant runs in a child process of its own
+on one core with one thread, and they take turns, so that a slow moment of the machine meets all. Read the ratios, not the
+microseconds.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import platform
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from .problems import STEPS
+from .race import CONTESTANTS, command, first_step, race
 
-def child(module: str) -> dict[str, Any]:
-    """The JSON that ``module`` prints, run alone on one core with one thread."""
-    env = {key: value for key, value in os.environ.items() if key != "OPENBLAS_CORETYPE"}
-    env |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    pin = ["taskset", "-c", "0"] if hasattr(os, "sched_setaffinity") and _has("taskset") else []
-    run = subprocess.run([*pin, sys.executable, "-m", module], env=env, capture_output=True, text=True, check=True)
-    found: dict[str, Any] = json.loads(run.stdout)
+PACKAGES = {"torch": "torch", "jax": "jax", "autograd": "autograd", "sklearn": "scikit-learn", "numpy": "numpy"}
+
+
+def processor() -> str:
+    """The processor's name, where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def versions() -> dict[str, str]:
+    found = {"python": platform.python_version(), "processor": processor()}
+    for name, package in PACKAGES.items():
+        try:
+            found[name] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[name] = "not installed"
     return found
 
 
-def _has(program: str) -> bool:
-    return any((Path(folder) / program).exists() for folder in os.environ.get("PATH", "").split(os.pathsep))
+def growth() -> dict[str, Any]:
+    """What :mod:`benchmarks.growth` finds."""
+    argv, env = command("benchmarks.growth")
+    found: dict[str, Any] = json.loads(subprocess.run(argv, env=env, capture_output=True, text=True, check=True).stdout)
+    return found
+
+
+def table(report: dict[str, Any]) -> str:
+    """Microseconds of pydgm's compiled step, and every other contestant's median over it, as Markdown."""
+    others = [name for name in CONTESTANTS if name != "pydgm" and any(name in s for s in report["steps"].values())]
+    rows = [f"| step | pydgm, us | {' | '.join(others)} |", "|" + "---|" * (len(others) + 2)]
+    for step, found in report["steps"].items():
+        own = found["pydgm"]["median_us"]
+        ratios = [f"{found[name]['median_us'] / own:.2f}" if name in found else "" for name in others]
+        rows.append(f"| {step} | {own:.0f} | {' | '.join(ratios)} |")
+    start = report["start"]
+    first = [f"{start[name] / start['pydgm']:.1f}" if name in start else "" for name in others]
+    rows.append(f"| import and first step | {start['pydgm']:.2f} s | {' | '.join(first)} |")
+    return "\n".join(rows)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Exit status 0, also where a bound is missed: the figures of one run depend on the machine."""
-    import numpy
-
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.split("\n")[0])
+    parser.add_argument("--peers", nargs="*", choices=CONTESTANTS, default=list(CONTESTANTS), help="who runs (default: all)")
+    parser.add_argument("--seconds", type=float, default=5.0, help="for each step and contestant (default %(default)s)")
     parser.add_argument("--json", metavar="FILE", help="write the figures there too")
     options = parser.parse_args(argv)
-    growth = child("benchmarks.growth")
-    print("time of one operation, forwards and backwards, in a chain of")
-    for length, microseconds in growth["chain"].items():
-        print(f"  {int(length):>9,}   {microseconds:6.2f} us")
-    per_operation = list(growth["chain"].values())
-    print(f"  longest over shortest: {per_operation[-1] / per_operation[0]:.2f} (bound 1.5)")
-    print("gradient of an MLP, in forward passes (bound 4)")
-    for name, ratio in growth["gradient_over_forward"].items():
-        print(f"  {name:<28} {ratio:.2f}")
-    report = {"growth": growth, "versions": {"python": platform.python_version(), "numpy": numpy.__version__}}
+    peers = ["pydgm", *[name for name in options.peers if name != "pydgm"]]
+    report = {**race(peers, options.seconds), "start": first_step(peers), "growth": growth(), "versions": versions()}
+    for name, why in report.pop("missing").items():
+        print(f"not here: {name} ({why})")
+    print(f"times over pydgm's: {', '.join(STEPS)}; {report['versions']['processor']}")
+    print(table(report))
+    per_operation = list(report["growth"]["chain"].values())
+    print(f"an operation in a chain of 100,000 over one in 1,000: {per_operation[-1] / per_operation[0]:.2f} (bound 1.5)")
+    for name, ratio in report["growth"]["gradient_over_forward"].items():
+        print(f"gradient over forward pass, MLP {name}: {ratio:.2f} (bound 4)")
     if options.json:
         Path(options.json).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     return 0

@@ -142,6 +142,11 @@ def zeros(shape: tuple[int, ...], like: Array | None = None) -> Array:
     return xp.zeros(shape, dtype=xp.float32 if like is None else like.dtype, **_placed(like))
 
 
+def ones(n: int, like: Array) -> Array:
+    """``n`` ones of ``like``'s dtype, on its device."""
+    return xp.ones((n,), dtype=like.dtype, **_placed(like))
+
+
 def eye(n: int, like: Array) -> Array:
     """The identity matrix in ``like``'s dtype, on its device."""
     return xp.eye(n, dtype=like.dtype, **_placed(like))

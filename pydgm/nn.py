@@ -10,7 +10,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from . import autodiff as ad
 from . import trees
@@ -40,7 +40,8 @@ class _Same:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Same) and _equal(self.value, other.value)
 
-    __hash__ = object.__hash__
+    def __hash__(self) -> int:  # equal arrays need not be the same object: equality decides
+        return 0
 
 
 def _equal(a: Any, b: Any) -> bool:
@@ -56,11 +57,11 @@ def _equal(a: Any, b: Any) -> bool:
 def _split(module: Any) -> tuple[tuple[str, ...], tuple[Any, ...], Any]:
     """Fields that hold arrays, modules or containers are children; numbers, texts, functions and static ones are fixed."""
     keys, children, fixed = [], [], []
-    for name, field in type(module).__dataclass_fields__.items():
+    for name, is_static in module._fields:
         value = getattr(module, name)
-        if field.metadata.get("static"):
+        if is_static:
             fixed.append((name, _Same(value)))
-        elif type(value) is Tensor or isinstance(value, Module | dict | list | tuple) or is_array(value):
+        elif isinstance(value, _CHILDREN) or is_array(value):
             keys.append(name)
             children.append(value)
         else:
@@ -91,9 +92,13 @@ class Module:
     changed copy with ``dataclasses.replace(module, field=value)``.
     """
 
+    _fields: ClassVar[tuple[tuple[str, bool], ...]] = ()  # name, and whether it is static
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         dataclasses.dataclass(frozen=True, eq=False, repr=False)(cls)
+        fields = dataclasses.fields(cls)  # type: ignore[arg-type]
+        cls._fields = tuple([(f.name, bool(f.metadata.get("static"))) for f in fields])
         trees.register(cls, _split, _join)
 
     def __repr__(self) -> str:
@@ -108,7 +113,7 @@ class Module:
         return f"{type(self).__name__}({', '.join(f'{f.name}={short(getattr(self, f.name))}' for f in fields)})"
 
 
-M = TypeVar("M", bound=Module)
+_CHILDREN = (Tensor, Module, dict, list, tuple)
 
 
 def count_parameters(model: Any) -> int:

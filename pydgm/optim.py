@@ -108,9 +108,9 @@ def adam(learning_rate: Rate = 1e-3, beta1: float = 0.9, beta2: float = 0.999, e
         t = state.step + 1.0
         m = trees.map(lambda m, g: beta1 * m + (1.0 - beta1) * g, state.first, gradient)
         v = trees.map(lambda v, g: beta2 * v + (1.0 - beta2) * (g * g), state.second, gradient)
-        size = _rate(learning_rate, state.step) / (1.0 - beta1**t)
-        scale = (1.0 - beta2**t) ** -0.5
-        model = trees.map(lambda w, m, v: w - size * m / (scale * sqrt(v) + eps), model, m, v)
+        root = (1.0 - beta2**t) ** 0.5  # taken out of the fraction, which saves a pass over all weights
+        size, floor = _rate(learning_rate, state.step) * root / (1.0 - beta1**t), eps * root
+        model = trees.map(lambda w, m, v: w - size * (m / (sqrt(v) + floor)), model, m, v)
         return model, State(t, m, v)
 
     return Optimizer(lambda model: State(0.0, _zeros_like(model), _zeros_like(model)), update)

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from .backend import is_array
 from .errors import TreeError
 
 Tree = Any
@@ -60,14 +59,20 @@ register(list, lambda x: (tuple(range(len(x))), tuple(x), None), lambda cls, key
 register(tuple, lambda x: (tuple(range(len(x))), tuple(x), None), lambda cls, keys, values, _: tuple(values))
 
 
-def _container(cls: type) -> tuple[Split, Join] | None:
-    known = _containers.get(cls)
-    if known is None and issubclass(cls, tuple) and hasattr(cls, "_fields"):  # a NamedTuple registers itself
+_kinds: dict[type, Any] = {}  # how a class is taken apart; LEAF; or CONSTANT: found once for each class
+
+
+def _kind(cls: type) -> Any:
+    if cls not in _containers and issubclass(cls, tuple) and hasattr(cls, "_fields"):  # a NamedTuple registers itself
         register(cls, lambda x: (x._fields, tuple(x), None), lambda c, keys, values, _: c(*values))
-        known = _containers[cls]
-    if known is None and issubclass(cls, dict | list | tuple):  # as a constant, its arrays would be lost unseen
+    if cls in _containers:
+        found: Any = _containers[cls][0]
+    elif issubclass(cls, dict | list | tuple):  # as a constant, its arrays would be lost unseen
         raise TypeError(f"{cls.__name__} is no container that pydgm knows: use dict, list or tuple, or trees.register it")
-    return known
+    else:
+        found = LEAF if issubclass(cls, float) or (hasattr(cls, "shape") and hasattr(cls, "dtype")) else CONSTANT
+    _kinds[cls] = found
+    return found
 
 
 def flatten(tree: Tree) -> tuple[list[Any], Structure]:
@@ -77,14 +82,15 @@ def flatten(tree: Tree) -> tuple[list[Any], Structure]:
 
 
 def _flatten(x: Any, leaves: list[Any]) -> Structure:
-    container = _container(type(x))
-    if container is not None:
-        keys, children, fixed = container[0](x)
-        return Structure(type(x), keys, tuple([_flatten(child, leaves) for child in children]), fixed)
-    if isinstance(x, float) or is_array(x):
+    cls = type(x)
+    kind = _kinds.get(cls) or _kind(cls)
+    if kind is LEAF:
         leaves.append(x)
         return _STAR
-    return Structure(CONSTANT, (), (), x)
+    if kind is CONSTANT:
+        return Structure(CONSTANT, (), (), x)
+    keys, children, fixed = kind(x)
+    return Structure(cls, keys, tuple([_flatten(child, leaves) for child in children]), fixed)
 
 
 def unflatten(structure: Structure, leaves: list[Any]) -> Tree:

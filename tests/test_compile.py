@@ -190,6 +190,19 @@ def test_new_shapes_dtypes_structures_and_settings_are_recorded_anew() -> None:
         assert step.traces == traces
 
 
+def test_static_arrays_are_part_of_the_structure() -> None:
+    class Masked(dgm.Module):
+        weight: np.ndarray
+        mask: np.ndarray = nn.static()
+
+    step = dgm.compile(lambda m, x: x @ (m.weight * m.mask))
+    first, second = Masked(np.ones((2, 2)), np.eye(2)), Masked(np.ones((2, 2)), np.ones((2, 2)))
+    for _ in range(2):
+        np.testing.assert_array_equal(step(first, np.ones(2)), [1, 1])
+        np.testing.assert_array_equal(step(second, np.ones(2)), [2, 2])
+    assert step.traces == 2
+
+
 def test_numbers_follow_pythons_arithmetic() -> None:
     def f(x, t):
         s = 0.9**t
@@ -296,7 +309,9 @@ def test_the_source_is_a_program_that_runs() -> None:
         _ = step.source
     expected = step(model, x)
     assert "model_layers_0_weight" in step.source
-    assert "# at test_compile.py" in step.source
+    assert "model_layers_0_weight_grad = " in step.source
+    assert "# test_compile.py" in step.source
+    assert "# derivative of test_compile.py" in step.source
     space = dict(step.constants)
     exec(step.source, space)
     same_bits(space["slope"](*trees.leaves((model, x))), trees.leaves(expected))

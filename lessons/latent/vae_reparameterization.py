@@ -116,7 +116,7 @@ bias = {  # in standard errors, the largest of the four components
 held_out = binarize(digits.test[: run.pick(quick=20, default=100)])
 
 
-cells = run.pick(quick=300, default=720)
+cells = run.pick(quick=300, default=960)
 truth, rough = (dgm.to_numpy(vae.log_prob_quadrature(model, held_out, n)) for n in (cells, cells * 5 // 6))
 weighted = dgm.to_numpy(vae.log_prob_importance(model, held_out, run.pick(quick=500, default=5000), rng))
 bound = dgm.to_numpy(vae.elbo_quadrature(model, held_out, *estimators.normal_plane(40)))

@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from functools import wraps
 from typing import Any, NamedTuple, ParamSpec
 
-from ..backend import Array, is_array, is_floating, xp
+from ..backend import Array, is_array, is_floating, recorders, xp
 from ..errors import BackendError, NaNError, ShapeError, TaughtError, caller, shape_text
 
 P = ParamSpec("P")
@@ -234,22 +234,24 @@ def pull_back(level: int, outputs: Sequence[Any], cotangents: Sequence[Array], i
             gradients[id(out)] = g if known is None else known + g
             roots.append(out)
     uses = {id(out): 0 for out in roots}
-    found = list({id(out): out for out in roots}.values())
-    for node in found:  # grows while it is walked
+    nodes = list({id(out): out for out in roots}.values())
+    for node in nodes:  # grows while it is walked
         for x in node.args:
             if type(x) is Tensor and x.level == level:
                 if id(x) in uses:
                     uses[id(x)] += 1
                 else:
                     uses[id(x)] = 1
-                    found.append(x)
-    ready = [out for out in found if uses[id(out)] == 0]
+                    nodes.append(x)
+    ready = [out for out in nodes if uses[id(out)] == 0]
     while ready:
         node = ready.pop()
         op = node.operation
         if op is None:  # an input of the transformation: its gradient stays in the table
             continue
         g = gradients.pop(id(node), None)
+        if recorders:
+            recorders[-1].deriving(node.value)
         args = [x.value if type(x) is Tensor and x.level == level else x for x in node.args]
         for i, x in enumerate(node.args):
             if type(x) is not Tensor or x.level != level:
@@ -270,7 +272,11 @@ def pull_back(level: int, outputs: Sequence[Any], cotangents: Sequence[Array], i
             uses[id(x)] -= 1
             if uses[id(x)] == 0:
                 ready.append(x)
-    return [gradients.get(id(x)) for x in inputs]
+    found = [gradients.get(id(x)) for x in inputs]
+    if recorders:
+        recorders[-1].deriving(None)
+        recorders[-1].name_gradients([x.value for x in inputs], found)
+    return found
 
 
 def _fit(share: Array, x: Array, op: Operation) -> Array:

@@ -20,7 +20,7 @@ from .. import backend, trees
 from ..autodiff.tensor import watching_nans
 from .emit import emit
 from .plan import plan
-from .record import Recorder, TraceError
+from .record import Recorder, Traced, TraceError
 
 __all__ = ["Compiled", "TraceError", "compile", "eager"]
 
@@ -45,6 +45,7 @@ class Program(NamedTuple):
     structure: trees.Structure  # of the result
     source: str
     constants: dict[str, Any]  # what the source names and does not define
+    donated: list[int]  # which leaves of the arguments may be written over
 
 
 class Compiled:
@@ -88,7 +89,7 @@ class Compiled:
                 self._refuse_spent(leaves, structure)
             results = program.run(*leaves)
             if self.donate:
-                results = self._handed_over(args, results)
+                results = _handed_over([leaves[i] for i in program.donated], results)
         return trees.unflatten(program.structure, results)
 
     def _record(self, leaves: list[Any], structure: trees.Structure) -> Program:
@@ -102,12 +103,15 @@ class Compiled:
         finally:
             backend.recorders.pop()
             recorder.close()
+        for t, name in zip(outputs, trees.paths(out_structure, "new"), strict=True):
+            if type(t) is Traced and not t.name:
+                t.name = name
         self.traces += 1
         given = _ranges(structure)
-        donated = [t for n in self.donate for t in inputs[given[n] : given[n + 1]] if isinstance(t.value, numpy.ndarray)]
-        planned = plan(recorder.steps, outputs, donated)
+        donated = [i for n in self.donate for i in range(given[n], given[n + 1]) if isinstance(leaves[i], numpy.ndarray)]
+        planned = plan(recorder.steps, outputs, [inputs[i] for i in donated])
         run, source, constants = emit(planned, inputs, outputs, self.__name__)
-        return Program(run, out_structure, source, constants)
+        return Program(run, out_structure, source, constants, donated)
 
     def _refuse_spent(self, leaves: list[Any], structure: trees.Structure) -> None:
         for i, x in enumerate(leaves):
@@ -118,13 +122,14 @@ class Compiled:
                     "that call returned"
                 )
 
-    def _handed_over(self, args: tuple[Any, ...], results: list[Any]) -> list[Any]:
-        """The donated arrays are spent; what is in their memory now is returned under a new name."""
-        given = {id(x): x for n in self.donate for x in trees.leaves(args[n]) if isinstance(x, numpy.ndarray)}
-        results = [r.view() if id(r) in given else r for r in results]
-        for x in given.values():
-            _spend(x)
-        return results
+
+def _handed_over(given: list[Any], results: list[Any]) -> list[Any]:
+    """The donated arrays are spent; what is in their memory now is returned under a new name."""
+    ids = set(map(id, given))
+    results = [r.view() if id(r) in ids else r for r in results]
+    for x in given:
+        _spend(x)
+    return results
 
 
 def _spend(x: Any) -> None:

@@ -172,7 +172,8 @@ class Recorder:
         self.steps: list[Step] = []
         self.generators: dict[int, tuple[Any, Any]] = {}  # each generator that was used, and its state before
         self.open = True
-        self.line = ""  # set while a derivative is walked: the line of what it is the derivative of
+        self.lines: dict[int, str] = {}  # which of the user's lines made each value
+        self.derived = ""  # while a derivative is computed: the line of what it is the derivative of
 
     def traces(self, args: Any) -> bool:
         return bool(traced_in(args))
@@ -199,7 +200,19 @@ class Recorder:
         return out
 
     def _note(self, function: Any, args: Any, kwargs: Any, out: Traced) -> None:
-        self.steps.append(Step(function, args, kwargs, out, self.line or caller()))
+        line = f"derivative of {self.derived}" if self.derived else caller().removeprefix("at ")
+        self.lines[id(out)] = line
+        self.steps.append(Step(function, args, kwargs, out, line))
+
+    def deriving(self, value: Any) -> None:
+        """What follows is the derivative of ``value``, until this is called with ``None``."""
+        self.derived = self.lines.get(id(value), "").removeprefix("derivative of ")
+
+    def name_gradients(self, inputs: list[Any], gradients: list[Any]) -> None:
+        """The gradient of ``model_weight`` is called ``model_weight_grad``."""
+        for x, g in zip(inputs, gradients, strict=True):
+            if type(x) is Traced and type(g) is Traced and x.name and not g.name:
+                g.name = f"{x.name}_grad"
 
     def draw(self, generator: Any, method: str, dtype: str, *arguments: Any) -> Traced:
         """A generator's draw. Its state is put back when recording ends: the program then draws the same again."""

@@ -1,0 +1,84 @@
+"""The steps as pure functions of arrays, in whichever NumPy-like namespace: shared by JAX and HIPS autograd."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..problems import LEARNING_RATE, RBM_RATE, K
+
+
+def mlp(weights: Any, x: Any, activation: Any) -> Any:
+    for w, b in zip(weights[:-2:2], weights[1:-2:2], strict=True):
+        x = activation(x @ w + b)
+    return x @ weights[-2] + weights[-1]
+
+
+class Losses:
+    """Losses in ``np``: ``jax.numpy`` or ``autograd.numpy``."""
+
+    def __init__(self, np: Any, grad: Any) -> None:
+        self.np, self.grad = np, grad
+
+    def relu(self, x: Any) -> Any:
+        return self.np.maximum(x, 0.0)
+
+    def softplus(self, x: Any) -> Any:
+        return self.np.maximum(x, 0.0) + self.np.log1p(self.np.exp(-self.np.abs(x)))
+
+    def discriminator(self, D: Any, x: Any, fake: Any) -> Any:
+        np = self.np
+        return np.mean(self.softplus(-mlp(D, x, self.relu))) + np.mean(self.softplus(mlp(D, fake, self.relu)))
+
+    def generator(self, G: Any, D: Any, z: Any) -> Any:
+        return self.np.mean(self.softplus(-mlp(D, mlp(G, z, self.relu), self.relu)))
+
+    def wgan_gp(self, D: Any, x: Any, fake: Any, u: Any) -> Any:
+        np = self.np
+        slope = self.grad(lambda x: np.sum(mlp(D, x, np.tanh)))(u * x + (1.0 - u) * fake)
+        penalty = np.mean((np.sqrt(np.sum(slope * slope, axis=1)) - 1.0) ** 2)
+        return np.mean(mlp(D, fake, np.tanh)) - np.mean(mlp(D, x, np.tanh)) + 10.0 * penalty
+
+    def planar(self, flow: Any, z: Any) -> Any:
+        np = self.np
+        U, W, B = flow
+        log_det = 0.0
+        for k in range(K):
+            t = np.tanh(np.dot(z, W[k]) + B[k])
+            log_det = log_det + np.log(np.abs(1.0 + (1.0 - t * t) * np.sum(U[k] * W[k])))
+            z = z + t[:, None] * U[k]
+        radius = np.sqrt(np.sum(z * z, axis=1))
+        side = np.exp(-0.5 * ((z[:, 0] - 2.0) / 0.6) ** 2) + np.exp(-0.5 * ((z[:, 0] + 2.0) / 0.6) ** 2)
+        return np.mean(0.5 * ((radius - 2.0) / 0.4) ** 2 - np.log(side + 1e-6) - log_det)
+
+    def vae(self, weights: Any, x: Any, eps: Any) -> Any:
+        np = self.np
+        encoder, decoder = weights[:4], weights[4:]
+        out = mlp(encoder, x, self.relu)
+        mu, log_sigma = out[:, :20], out[:, 20:]
+        sigma = np.exp(log_sigma)
+        logits = mlp(decoder, mu + sigma * eps, self.relu)
+        kl = np.sum(0.5 * (sigma * sigma + mu * mu - 1.0) - log_sigma, axis=1)
+        return np.mean(np.sum(self.softplus(logits) - x * logits, axis=1) + kl)
+
+    def rbm(self, W: Any, a: Any, b: Any, v: Any, uh: Any, uv: Any) -> Any:
+        np = self.np
+
+        def sigmoid(x: Any) -> Any:
+            return 1.0 / (1.0 + np.exp(-x))
+
+        h = sigmoid(v @ W + b)
+        v1 = (uv < sigmoid((uh < h).astype("float32") @ W.T + a)).astype("float32")
+        h1 = sigmoid(v1 @ W + b)
+        rate = RBM_RATE / v.shape[0]
+        W = W + rate * (v.T @ h - v1.T @ h1)
+        return W, a + rate * np.sum(v - v1, axis=0), b + rate * np.sum(h - h1, axis=0), np.mean((v - v1) ** 2)
+
+    def adam(self, weights: Any, slopes: Any, state: Any) -> Any:
+        """State: (t, [m], [v])."""
+        t, m, v = state
+        t = t + 1.0
+        m = [0.9 * a + 0.1 * g for a, g in zip(m, slopes, strict=True)]
+        v = [0.999 * a + 0.001 * g * g for a, g in zip(v, slopes, strict=True)]
+        size, scale = LEARNING_RATE / (1.0 - 0.9**t), (1.0 - 0.999**t) ** -0.5
+        new = [w - size * a / (scale * self.np.sqrt(b) + 1e-8) for w, a, b in zip(weights, m, v, strict=True)]
+        return new, (t, m, v)

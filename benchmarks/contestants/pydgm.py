@@ -1,0 +1,107 @@
+"""pydgm, compiled or, with ``PYDGM_EAGER=1``, as it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pydgm as dgm
+from pydgm import nn, optim
+from pydgm.models.adversarial import gan as gan_losses
+from pydgm.models.latent import VAE
+
+from ..problems import LEARNING_RATE, RBM_RATE, K
+
+Step = Callable[[], float]
+
+
+def network(arrays: list[Any], activation: Any) -> nn.MLP:
+    return nn.MLP(tuple(nn.Linear(w, b) for w, b in zip(arrays[::2], arrays[1::2], strict=True)), activation)
+
+
+def repeated(step: Any, *state: Any, data: tuple[Any, ...]) -> Step:
+    """``step(*state, *data) -> (*state, loss)``, again and again."""
+    compiled = dgm.compile(step, donate=tuple(range(len(state))))
+    kept = list(state)
+
+    def once() -> float:
+        *kept[:], loss = compiled(*kept, *data)
+        return float(loss)
+
+    return once
+
+
+def gan(p: dict[str, Any]) -> Step:
+    G, D, opt = network(p["G"], dgm.relu), network(p["D"], dgm.relu), optim.adam(LEARNING_RATE)
+
+    def step(G, D, g_state, d_state, x, z):
+        loss, slope = dgm.value_and_grad(gan_losses.discriminator_loss)(D, x, G(z))
+        D, d_state = opt.update(D, slope, d_state)
+        G, g_state = opt.update(G, dgm.grad(lambda G: gan_losses.generator_loss(D, G(z)))(G), g_state)
+        return G, D, g_state, d_state, loss
+
+    return repeated(step, G, D, opt.init(G), opt.init(D), data=(p["x"], p["z"]))
+
+
+def wgan_gp(p: dict[str, Any]) -> Step:
+    D = network(p["D"], dgm.tanh)
+
+    def loss(D, x, fake, u):
+        between = u * x + (1.0 - u) * fake
+        slope = dgm.grad(lambda x: dgm.sum(D(x)))(between)
+        penalty = dgm.mean(dgm.square(dgm.vector_norm(slope, axis=1) - 1.0))
+        return dgm.mean(D(fake)) - dgm.mean(D(x)) + 10.0 * penalty
+
+    step = dgm.compile(dgm.value_and_grad(loss))
+    return lambda: float(step(D, p["x"], p["fake"], p["u"])[0])
+
+
+def planar(p: dict[str, Any]) -> Step:
+    flow, opt = {name: p[name] for name in "uwb"}, optim.adam(LEARNING_RATE)
+
+    def loss(flow, z):
+        log_det = 0.0
+        for k in range(K):
+            u, w = flow["u"][k], flow["w"][k]
+            t = dgm.tanh(z @ w + flow["b"][k])
+            log_det = log_det + dgm.log(dgm.abs(1.0 + (1.0 - t * t) * dgm.sum(u * w)))
+            z = z + dgm.expand_dims(t, axis=1) * u
+        radius = dgm.sqrt(dgm.sum(dgm.square(z), axis=1))
+        side = dgm.exp(-0.5 * dgm.square((z[:, 0] - 2.0) / 0.6)) + dgm.exp(-0.5 * dgm.square((z[:, 0] + 2.0) / 0.6))
+        return dgm.mean(0.5 * dgm.square((radius - 2.0) / 0.4) - dgm.log(side + 1e-6) - log_det)
+
+    def step(flow, state, z):
+        value, slope = dgm.value_and_grad(loss)(flow, z)
+        return *opt.update(flow, slope, state), value
+
+    return repeated(step, flow, opt.init(flow), data=(p["z"],))
+
+
+def vae(p: dict[str, Any]) -> Step:
+    model, opt = VAE(network(p["encoder"], dgm.relu), network(p["decoder"], dgm.relu)), optim.adam(LEARNING_RATE)
+
+    def loss(model, x, eps):
+        q = model.posterior(x)
+        kl = dgm.sum(dgm.divergences.kl(q, dgm.distributions.Normal()), axis=-1)
+        return -dgm.mean(model.log_likelihood(x, q.mean + q.scale * eps) - kl)
+
+    def step(model, state, x, eps):
+        value, slope = dgm.value_and_grad(loss)(model, x, eps)
+        return *opt.update(model, slope, state), value
+
+    return repeated(step, model, opt.init(model), data=(p["x"], p["eps"]))
+
+
+def rbm(p: dict[str, Any]) -> Step:
+    def step(W, a, b, v, uh, uv):
+        h = dgm.sigmoid(v @ W + b)
+        sample = dgm.astype(uh < h, dgm.xp.float32)
+        v1 = dgm.astype(uv < dgm.sigmoid(sample @ W.T + a), dgm.xp.float32)
+        h1 = dgm.sigmoid(v1 @ W + b)
+        rate = RBM_RATE / v.shape[0]
+        W = W + rate * (v.T @ h - v1.T @ h1)
+        a = a + rate * dgm.sum(v - v1, axis=0)
+        b = b + rate * dgm.sum(h - h1, axis=0)
+        return W, a, b, dgm.mean(dgm.square(v - v1))
+
+    return repeated(step, p["W"], p["a"], p["b"], data=(p["x"], p["uh"], p["uv"]))

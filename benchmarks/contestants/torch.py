@@ -1,0 +1,122 @@
+"""PyTorch, eager, one thread, its own Adam."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.nn.functional import binary_cross_entropy_with_logits, softplus
+
+from ..problems import LEARNING_RATE, RBM_RATE, K
+
+torch.set_num_threads(1)
+Step = Callable[[], float]
+
+
+def leaves(arrays: Any) -> list[Any]:
+    return [torch.from_numpy(a.copy()).requires_grad_() for a in arrays]
+
+
+def mlp(weights: list[Any], x: Any, activation: Any) -> Any:
+    for w, b in zip(weights[:-2:2], weights[1:-2:2], strict=True):
+        x = activation(torch.addmm(b, x, w))
+    return torch.addmm(weights[-1], x, weights[-2])
+
+
+def adam(weights: list[Any]) -> Any:
+    return torch.optim.Adam(weights, lr=LEARNING_RATE)
+
+
+def gan(p: dict[str, Any]) -> Step:
+    G, D = leaves(p["G"]), leaves(p["D"])
+    x, z, g_opt, d_opt = torch.from_numpy(p["x"]), torch.from_numpy(p["z"]), adam(G), adam(D)
+
+    def step() -> float:
+        with torch.no_grad():
+            fake = mlp(G, z, torch.relu)
+        loss = softplus(-mlp(D, x, torch.relu)).mean() + softplus(mlp(D, fake, torch.relu)).mean()
+        d_opt.zero_grad()
+        loss.backward()
+        d_opt.step()
+        g_opt.zero_grad()
+        for w in D:
+            w.requires_grad_(False)
+        softplus(-mlp(D, mlp(G, z, torch.relu), torch.relu)).mean().backward()
+        for w in D:
+            w.requires_grad_(True)
+        g_opt.step()
+        return loss.item()
+
+    return step
+
+
+def wgan_gp(p: dict[str, Any]) -> Step:
+    D = leaves(p["D"])
+    x, fake, u = (torch.from_numpy(p[name]) for name in ("x", "fake", "u"))
+
+    def step() -> float:
+        between = (u * x + (1 - u) * fake).requires_grad_()
+        (slope,) = torch.autograd.grad(mlp(D, between, torch.tanh).sum(), between, create_graph=True)
+        penalty = (slope.norm(dim=1) - 1).square().mean()
+        loss = mlp(D, fake, torch.tanh).mean() - mlp(D, x, torch.tanh).mean() + 10 * penalty
+        torch.autograd.grad(loss, D[:-1])  # the last bias cancels
+        return loss.item()
+
+    return step
+
+
+def planar(p: dict[str, Any]) -> Step:
+    u, w, b = leaves([p[name] for name in "uwb"])
+    z0, opt = torch.from_numpy(p["z"]), adam([u, w, b])
+
+    def step() -> float:
+        z, log_det = z0, 0.0
+        for k in range(K):
+            t = torch.tanh(z @ w[k] + b[k])
+            log_det = log_det + torch.log(torch.abs(1 + (1 - t * t) * (u[k] * w[k]).sum()))
+            z = z + t[:, None] * u[k]
+        radius = z.square().sum(dim=1).sqrt()
+        side = torch.exp(-0.5 * ((z[:, 0] - 2) / 0.6).square()) + torch.exp(-0.5 * ((z[:, 0] + 2) / 0.6).square())
+        loss = (0.5 * ((radius - 2) / 0.4).square() - torch.log(side + 1e-6) - log_det).mean()
+        opt.zero_grad()
+        loss.backward()
+        opt.step()
+        return loss.item()
+
+    return step
+
+
+def vae(p: dict[str, Any]) -> Step:
+    encoder, decoder = leaves(p["encoder"]), leaves(p["decoder"])
+    x, eps, opt = torch.from_numpy(p["x"]), torch.from_numpy(p["eps"]), adam([*encoder, *decoder])
+
+    def step() -> float:
+        mu, log_sigma = mlp(encoder, x, torch.relu).chunk(2, dim=1)
+        sigma = log_sigma.exp()
+        logits = mlp(decoder, mu + sigma * eps, torch.relu)
+        kl = (0.5 * (sigma * sigma + mu * mu - 1) - log_sigma).sum(dim=1)
+        loss = (binary_cross_entropy_with_logits(logits, x, reduction="none").sum(dim=1) + kl).mean()
+        opt.zero_grad()
+        loss.backward()
+        opt.step()
+        return loss.item()
+
+    return step
+
+
+def rbm(p: dict[str, Any]) -> Step:
+    W, a, b, v, uh, uv = (torch.from_numpy(p[name].copy()) for name in ("W", "a", "b", "x", "uh", "uv"))
+
+    @torch.no_grad()
+    def step() -> float:
+        h = torch.sigmoid(torch.addmm(b, v, W))
+        v1 = (uv < torch.sigmoid(torch.addmm(a, (uh < h).float(), W.T))).float()
+        h1 = torch.sigmoid(torch.addmm(b, v1, W))
+        rate = RBM_RATE / v.shape[0]
+        W.add_(v.T @ h - v1.T @ h1, alpha=rate)
+        a.add_((v - v1).sum(dim=0), alpha=rate)
+        b.add_((h - h1).sum(dim=0), alpha=rate)
+        return (v - v1).square().mean().item()
+
+    return step

@@ -1,0 +1,50 @@
+"""The five training steps that contestants are timed on: start values, data and noise, the same for all.
+
+Every contestant module has functions of these names, ``gan(p)`` ..., that take the problem and return a function which makes
+one step and returns its loss as a float. Noise is drawn here once: drawing is nobody's cost, and losses must agree.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+STEPS = ("gan", "wgan_gp", "planar", "vae", "rbm")
+K = 16  # planar transformations
+LEARNING_RATE = 1e-3
+RBM_RATE = 0.05
+
+
+def _mlp(rng: np.random.Generator, *sizes: int) -> list[np.ndarray]:
+    """[W1, b1, W2, b2, ...], Glorot-uniform weights."""
+    found: list[np.ndarray] = []
+    for n, m in pairwise(sizes):
+        a = np.sqrt(6.0 / (n + m))
+        found += [rng.uniform(-a, a, (n, m)).astype("float32"), np.zeros(m, "float32")]
+    return found
+
+
+def problem(name: str) -> dict[str, Any]:
+    """Fresh arrays each time: contestants may update them in place."""
+    rng = np.random.default_rng(0)
+
+    def normal(*shape: int) -> np.ndarray:
+        return rng.standard_normal(shape, dtype="float32")
+
+    if name == "gan":
+        return {"G": _mlp(rng, 2, 128, 128, 2), "D": _mlp(rng, 2, 128, 128, 1), "x": normal(256, 2) + 2.0, "z": normal(256, 2)}
+    if name == "wgan_gp":
+        u = rng.random((256, 1), dtype="float32")
+        return {"D": _mlp(rng, 2, 128, 128, 1), "x": normal(256, 2) + 2.0, "fake": normal(256, 2), "u": u}
+    if name == "planar":
+        return {"u": 0.1 * normal(K, 2), "w": normal(K, 2), "b": np.zeros(K, "float32"), "z": normal(512, 2)}
+    if name == "vae":
+        x = (rng.random((128, 784)) < 0.13).astype("float32")
+        return {"encoder": _mlp(rng, 784, 400, 40), "decoder": _mlp(rng, 20, 400, 784), "x": x, "eps": normal(128, 20)}
+    if name == "rbm":
+        x = (rng.random((100, 784)) < 0.13).astype("float32")
+        noise = {"uh": rng.random((100, 500), dtype="float32"), "uv": rng.random((100, 784), dtype="float32")}
+        return {"W": 0.01 * normal(784, 500), "a": np.zeros(784, "float32"), "b": np.zeros(500, "float32"), "x": x, **noise}
+    raise ValueError(f"no step {name!r}: there are {', '.join(STEPS)}")

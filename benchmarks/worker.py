@@ -1,0 +1,46 @@
+"""One contestant in a process of its own: makes its steps, times them when it is told to, and answers in JSON lines.
+
+Commands on standard input: ``losses NAME N`` (of the first N steps, and the memory they took) and ``time NAME SECONDS``
+(microseconds of each step made in that time).
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable
+
+from .problems import STEPS, problem
+
+
+def peak_mib() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0
+
+
+def main() -> None:
+    """``python -m benchmarks.worker CONTESTANT``."""
+    module = importlib.import_module(f"benchmarks.contestants.{sys.argv[1]}")
+    steps: dict[str, Callable[[], float]] = {}
+    known = [name for name in STEPS if hasattr(module, name)]
+    print(json.dumps({"steps": known}), flush=True)
+    for line in sys.stdin:
+        command, name, *rest = line.split()
+        if command == "losses":
+            before = peak_mib()
+            steps[name] = getattr(module, name)(problem(name))
+            losses = [steps[name]() for _ in range(int(rest[0]))]
+            print(json.dumps({"losses": losses, "peak_mib": peak_mib() - before}), flush=True)
+        else:
+            times, end = [], time.perf_counter() + float(rest[0])
+            while time.perf_counter() < end or len(times) < 3:
+                begin = time.perf_counter()
+                steps[name]()
+                times.append(1e6 * (time.perf_counter() - begin))
+            print(json.dumps(times), flush=True)
+
+
+if __name__ == "__main__":
+    main()
