@@ -245,6 +245,31 @@ def test_an_escaped_value_is_named() -> None:
         _ = kept[0] + 1.0
 
 
+scale = np.array([2.0, 3.0])
+
+
+def test_a_changed_array_of_an_outer_scope_is_named(monkeypatch) -> None:
+    offset, inner = np.zeros(2), {"shift": np.ones(2)}
+
+    def helper(x):
+        return x + inner["shift"]
+
+    step = dgm.compile(lambda x: helper(x) * scale + offset)
+    np.testing.assert_array_equal(step(np.zeros(2)), [2, 3])
+    offset[1] = 5.0
+    with pytest.raises(TraceError, match=r"offset has changed since <lambda> was compiled.*test_compile.py"):
+        step(np.zeros(2))
+    offset[1] = 0.0
+    np.testing.assert_array_equal(step(np.zeros(2)), [2, 3])
+    monkeypatch.setitem(globals(), "scale", np.array([2.0, 3.0]))
+    with pytest.raises(TraceError, match="scale has changed"):
+        step(np.zeros(2))
+    monkeypatch.undo()
+    inner["shift"] = np.ones(2)
+    with pytest.raises(TraceError, match="inner has changed"):
+        step(np.zeros(2))
+
+
 def test_a_failed_recording_leaves_everything_as_it_was() -> None:
     rng = dgm.random.Generator(0)
     before = rng.state()

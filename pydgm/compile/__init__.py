@@ -21,6 +21,7 @@ from ..autodiff.tensor import watching_nans
 from .emit import emit
 from .plan import plan
 from .record import Recorder, Traced, TraceError
+from .watch import Watched, check, watch
 
 __all__ = ["Compiled", "TraceError", "compile", "eager"]
 
@@ -46,6 +47,7 @@ class Program(NamedTuple):
     source: str
     constants: dict[str, Any]  # what the source names and does not define
     donated: list[int]  # which leaves of the arguments may be written over
+    watched: list[Watched]  # what the function uses and is not given
 
 
 class Compiled:
@@ -85,6 +87,7 @@ class Compiled:
             if program is None:
                 program = self._programs[key] = self._record(leaves, structure)
             self._latest = program
+            check(program.watched, self.__name__)
             if _spent and not _spent.keys().isdisjoint(map(id, leaves)):
                 self._refuse_spent(leaves, structure)
             results = program.run(*leaves)
@@ -111,7 +114,7 @@ class Compiled:
         donated = [i for n in self.donate for i in range(given[n], given[n + 1]) if isinstance(leaves[i], numpy.ndarray)]
         planned = plan(recorder.steps, outputs, [inputs[i] for i in donated])
         run, source, constants = emit(planned, inputs, outputs, self.__name__)
-        return Program(run, out_structure, source, constants, donated)
+        return Program(run, out_structure, source, constants, donated, watch(self.function))
 
     def _refuse_spent(self, leaves: list[Any], structure: trees.Structure) -> None:
         for i, x in enumerate(leaves):
@@ -167,6 +170,7 @@ def compile(function: Callable[..., Any], donate: int | tuple[int, ...] = ()) ->
     Arguments and results are trees. A call with other shapes, dtypes or structures records anew (``.traces`` counts);
     what is no array and no float (a number of layers, an activation) is part of the structure. Arguments in ``donate``
     are updated in place where the result allows it: use the result, not them, afterwards. Random numbers come from
-    generators, as everywhere; each call draws on.
+    generators, as everywhere; each call draws on. Arrays of an outer scope are constants: if one changes, calling raises
+    :class:`TraceError`, see :mod:`pydgm.compile.watch`.
     """
     return Compiled(function, (donate,) if isinstance(donate, int) else tuple(donate))
