@@ -13,10 +13,11 @@ from typing import Any
 import numpy
 
 from .. import backend
-from .plan import REDUCTIONS, Plan
+from .plan import COPIES, REDUCTIONS, Plan
 from .record import Draw, Step, Traced
 
 _INFIX = {operator.add: "+", operator.sub: "-", operator.mul: "*", operator.truediv: "/", operator.pow: "**"}
+_RESHAPES = {numpy.reshape, numpy.expand_dims, numpy.squeeze}
 _REDUCE = {numpy.sum: "np.add.reduce", numpy.max: "np.maximum.reduce", numpy.min: "np.minimum.reduce"}
 assert set(_REDUCE) == REDUCTIONS
 
@@ -79,6 +80,16 @@ class Writer:
         if isinstance(function, Draw):
             name = self.text(function.generator)
             return f"{name}.draw_now({', '.join([repr(function.method), repr(function.dtype), *args])})"
+        is_array = isinstance(step.out.value, numpy.ndarray)  # not a number
+        if function in _RESHAPES and is_array and not isinstance(step.args[0], numpy.generic):
+            view = f"{args[0]}.reshape({step.out.value.shape})"
+            return view if id(step.out) in self.plan.views else f"np.array({view})"
+        if function is numpy.transpose and len(args) == 2:
+            axes = step.args[1]
+            return f"{args[0]}.T" if tuple(axes) == tuple(range(len(axes)))[::-1] else f"{args[0]}.transpose({args[1]})"
+        if function in COPIES and is_array:
+            made = f"np.broadcast_to({args[0]}, {args[1]})" if function is numpy.broadcast_to else args[0]
+            return f"np.array({made}, {self.text(step.out.value.dtype)})"
         named = [f"{key}={self.text(value)}" for key, value in step.kwargs.items()] + ([f"out={into}"] if into else [])
         if function in _REDUCE and len(args) == 1:
             return f"{_REDUCE[function]}({', '.join([args[0], *(named if 'axis' in step.kwargs else ['axis=None', *named])])})"
@@ -137,7 +148,10 @@ def emit(plan: Plan, inputs: list[Traced], outputs: list[Any], title: str) -> tu
             line = step.line
             w.lines.append(f"# {line}")
         target = None if into is None else buffers[into] if isinstance(into, int) else w.names[id(into)]
-        right = w.call(step, target)
+        copied = step.function in COPIES and target is not None
+        right = f"{target}" if copied else w.call(step, target)
+        if copied:
+            w.lines.append(f'np.copyto({target}, {w.text(step.args[0])}, casting="unsafe")')
         name = w.names[id(step.out)] = w.fresh(step.out.name or _title(step))
         w.lines.append(f"{name} = {right}")
     results = [w.text(x) for x in outputs]

@@ -25,6 +25,7 @@ class Plan(NamedTuple):
     steps: list[Placed]
     buffers: list[Any]  # a prototype of each: shape, dtype and memory order
     same: dict[int, Traced]  # what stands for a step that was made twice
+    views: set[int]  # which values show another one's memory
 
     def resolve(self, t: Traced) -> Traced:
         return self.same.get(id(t), t)
@@ -67,7 +68,7 @@ def plan(steps: list[Step], outputs: list[Any], donated: list[Traced]) -> Plan:
             if last.get(id(root), i) <= i and number is not None:
                 del ours[id(root)]
                 free.setdefault(_layout(buffers[number]), []).append(number)
-    return Plan(placed, buffers, same)
+    return Plan(placed, buffers, same, set(roots))
 
 
 def _arguments(step: Step, same: dict[int, Traced]) -> list[Traced]:
@@ -125,7 +126,7 @@ def _roots(steps: list[Step]) -> dict[int, Traced]:
     """For every view among the results, the value whose memory it shows."""
     roots: dict[int, Traced] = {}
     for step in steps:
-        if isinstance(step.out.value, numpy.ndarray):
+        if isinstance(step.out.value, numpy.ndarray) and step.function not in COPIES:
             owner = _base(step.out.value)
             for t in traced_in(step.args):
                 if isinstance(t.value, numpy.ndarray) and _base(t.value) is owner:
@@ -143,6 +144,7 @@ def _last_uses(steps: list[Step], roots: dict[int, Traced], same: dict[int, Trac
 
 
 REDUCTIONS = {numpy.sum, numpy.max, numpy.min}
+COPIES = {numpy.broadcast_to, numpy.astype}  # written into a buffer: what uses a broadcast view would be slower for it
 
 
 def _takes_out(step: Step) -> bool:
@@ -150,12 +152,12 @@ def _takes_out(step: Step) -> bool:
     value = step.out.value
     if not isinstance(value, numpy.ndarray) or value.ndim == 0:
         return False
-    return isinstance(step.function, numpy.ufunc) or step.function in REDUCTIONS or step.function is numpy.concatenate
+    return isinstance(step.function, numpy.ufunc) or step.function in REDUCTIONS | COPIES | {numpy.concatenate}
 
 
 def _is_new(step: Step, roots: dict[int, Traced]) -> bool:
     """True where the result is memory of its own that the program may write into later."""
-    return id(step.out) not in roots and step.function is not operator.getitem and step.function is not numpy.broadcast_to
+    return id(step.out) not in roots and step.function is not operator.getitem
 
 
 def _layout(value: Any) -> Any:
