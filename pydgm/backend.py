@@ -137,6 +137,11 @@ def to_numpy(x: Array) -> numpy.ndarray[Any, Any]:
     return numpy.asarray(x)
 
 
+def copy(x: Array) -> Array:
+    """The same numbers in memory of their own."""
+    return xp.asarray(x, copy=True) if xp.name == "array_api_strict" else xp.copy(x)
+
+
 def zeros(shape: tuple[int, ...], like: Array | None = None) -> Array:
     """Zeros of ``like``'s dtype, on its device; float32 without it."""
     return xp.zeros(shape, dtype=xp.float32 if like is None else like.dtype, **_placed(like))

@@ -14,7 +14,7 @@ import numpy
 
 from . import trees
 from .autodiff import grad, sqrt
-from .backend import xp
+from .backend import copy, is_array, xp
 from .compile import compile
 from .errors import TreeError, shape_text
 
@@ -133,7 +133,7 @@ def fit(
         return (model if after is None else after(model)), state
 
     compiled = compile(step, donate=(0, 1))
-    model = trees.map(lambda w: w + 0.0, model)  # a copy: the caller's own model is not written over
+    model = trees.map(lambda w: copy(w) if is_array(w) else w, model)  # the caller's own is not written over
     state = optimizer.init(model)
     for batch in batches:
         if not isinstance(batch, tuple):

@@ -49,7 +49,7 @@ def _owned(found: list[Array | None], inputs: list[Tensor], cotangents: list[Arr
         if g is None:
             g = backend.zeros(x.shape, x)
         elif type(g) is not Tensor and (getattr(g, "base", None) is not None or id(g) in taken):
-            g = xp.copy(g) if hasattr(xp, "copy") else xp.asarray(g, copy=True)
+            g = backend.copy(g)
         taken.add(id(g))
         out.append(g)
     return out
