@@ -187,6 +187,18 @@ def test_lessons_run_on_the_bare_standard(tmp_path, name) -> None:
     assert report["backend"] == "array_api_strict"
 
 
+@pytest.mark.parametrize("name", ["adversarial/gan_vs_wgan", "latent/vae_reparameterization"])
+def test_compiled_and_eager_lessons_are_the_same(tmp_path, name) -> None:
+    """To the last digit that is written: training through compiled steps changes nothing but the time."""
+    script, reports = ROOT / "lessons" / f"{name}.py", []
+    for eager in ("", "1"):
+        done = program(script, "--quick", "--out", tmp_path / f"eager{eager}", PYDGM_EAGER=eager)
+        assert done.returncode == 0, done.stdout + done.stderr
+        reports += [json.loads(path.read_text()) for path in (tmp_path / f"eager{eager}").glob("*.json")]
+    assert reports[0]["claims"] == reports[1]["claims"]
+    assert reports[0]["numbers"] == reports[1]["numbers"]
+
+
 BROKEN = {
     "the penalty's norm over the wrong axis": (
         "adversarial/gan_vs_wgan",
