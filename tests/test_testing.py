@@ -107,6 +107,11 @@ def test_a_kink_is_called_a_kink() -> None:
         check_grads(dgm.relu, [np.array([1e-5])])
 
 
+def test_one_array_is_not_a_list_of_arguments() -> None:
+    with pytest.raises(TypeError, match=r"\[x\], not x"):
+        check_grads(dgm.exp, np.ones(2))
+
+
 def test_float32_is_refused() -> None:
     with pytest.raises(TypeError, match="needs float64"):
         check_grads(dgm.exp, [np.ones(2, "float32")])

@@ -9,7 +9,7 @@ import numpy
 
 from .. import trees
 from ..autodiff import vjp
-from ..backend import asarray, is_floating, to_numpy
+from ..backend import asarray, is_array, is_floating, to_numpy
 from ..errors import caller
 
 STEP = 1e-3
@@ -34,6 +34,8 @@ def check_grads(f: Callable[..., Any], args: Sequence[Any], order: int = 2, rtol
         def my_op(x): return dgm.exp(-dgm.square(x))
         dgm.testing.check_grads(my_op, [np.array([0.3, -1.2])])
     """
+    if is_array(args):
+        raise TypeError(f"check_grads takes the list of the function's arguments: [x], not x {caller()}")
     for leaf in trees.leaves(list(args)):
         if not isinstance(leaf, float) and (not is_floating(leaf) or "64" not in str(leaf.dtype)):
             raise TypeError(f"check_grads needs float64 arrays, differences drown in {leaf.dtype}'s rounding {caller()}")
