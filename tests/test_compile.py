@@ -172,6 +172,37 @@ def test_donated_memory_is_reused_and_not_to_be_used_again() -> None:
     assert (step(first, x) == 0.0).all()
 
 
+def test_donated_memory_that_is_shared_is_not_written_over() -> None:
+    def f(a, b):
+        return a * 2.0, b + 1.0, a - b
+
+    step = dgm.compile(f, donate=(0, 1))
+    w = np.ones(3)
+    same_bits(step(w, w), f(np.ones(3), np.ones(3)))
+    assert (w == 1.0).all()
+    whole = np.arange(4.0)
+    same_bits(step(whole[:3], whole[1:]), f(np.arange(3.0), np.arange(1.0, 4.0)))
+    assert (whole == np.arange(4.0)).all()
+    frozen = np.ones(3)
+    frozen.flags.writeable = False
+    same_bits(step(frozen, np.zeros(3)), f(np.ones(3), np.zeros(3)))
+
+
+def test_a_constant_that_is_returned_is_the_callers() -> None:
+    step = dgm.compile(lambda w: dgm.grad(lambda t: dgm.sum(t["used"]))({"used": w, "unused": 2.0 * w})["unused"])
+    first = step(np.ones(3))
+    first += 7.0
+    np.testing.assert_array_equal(step(np.ones(3)), np.zeros(3))
+
+
+def test_an_outer_array_is_not_written_over_through_a_view() -> None:
+    table = np.arange(6.0).reshape(2, 3)
+    step = dgm.compile(lambda i, x: dgm.take(table, i, axis=0) * 2.0 + x)
+    for _ in range(2):
+        np.testing.assert_array_equal(step(np.array(1), np.zeros(3)), [6, 8, 10])
+    np.testing.assert_array_equal(table, np.arange(6.0).reshape(2, 3))
+
+
 def test_new_shapes_dtypes_structures_and_settings_are_recorded_anew() -> None:
     step = dgm.compile(lambda t: t["x"] * t.get("n", 1))
     for argument, traces in [

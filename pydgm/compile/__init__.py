@@ -10,6 +10,7 @@ import inspect
 import os
 import threading
 import weakref
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -90,9 +91,12 @@ class Compiled:
             check(program.watched, self.__name__)
             if _spent and not _spent.keys().isdisjoint(map(id, leaves)):
                 self._refuse_spent(leaves, structure)
+            given = [leaves[i] for i in program.donated]
+            if given:
+                _separate(leaves, program)
             results = program.run(*leaves)
-            if self.donate:
-                results = _handed_over([leaves[i] for i in program.donated], results)
+            if given:
+                results = _handed_over(given, results)
         return trees.unflatten(program.structure, results)
 
     def _record(self, leaves: list[Any], structure: trees.Structure) -> Program:
@@ -124,6 +128,21 @@ class Compiled:
                     f"{self.__name__}: {name} was donated to an earlier call and its memory now holds another value; use what "
                     "that call returned"
                 )
+
+
+def _root(x: Any) -> int:
+    while isinstance(x, numpy.ndarray) and isinstance(x.base, numpy.ndarray):
+        x = x.base
+    return id(x)
+
+
+def _separate(leaves: list[Any], program: Program) -> None:
+    """What may be written over must be nobody else's memory: a donated array that is also another argument is copied."""
+    roots = [_root(x) for x in leaves]
+    shared = {r for r, times in Counter(roots).items() if times > 1} | {_root(x) for x in program.constants.values()}
+    for i in program.donated:
+        if roots[i] in shared or not leaves[i].flags.writeable:
+            leaves[i] = leaves[i].copy(order="K")
 
 
 def _handed_over(given: list[Any], results: list[Any]) -> list[Any]:

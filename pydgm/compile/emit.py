@@ -154,7 +154,8 @@ def emit(plan: Plan, inputs: list[Traced], outputs: list[Any], title: str) -> tu
             w.lines.append(f'np.copyto({target}, {w.text(step.args[0])}, casting="unsafe")')
         name = w.names[id(step.out)] = w.fresh(step.out.name or _title(step))
         w.lines.append(f"{name} = {right}")
-    results = [w.text(x) for x in outputs]
+    # a constant that is returned is the caller's to change: a copy each time
+    results = [f"{w.text(x)}.copy()" if isinstance(x, numpy.ndarray) else w.text(x) for x in outputs]
     parameters = ", ".join(w.names[id(t)] for t in inputs)
     known = [f"# {name}: {_described(w.space[name])}" for name in w.constants.values()]
     body = "\n    ".join([*w.lines, f"return [{', '.join(results)}]"])

@@ -157,7 +157,8 @@ def _takes_out(step: Step) -> bool:
 
 def _is_new(step: Step, roots: dict[int, Traced]) -> bool:
     """True where the result is memory of its own that the program may write into later."""
-    return id(step.out) not in roots and step.function is not operator.getitem
+    owns = getattr(step.out.value, "base", None) is None
+    return owns and id(step.out) not in roots and step.function is not operator.getitem
 
 
 def _layout(value: Any) -> Any:
