@@ -234,6 +234,20 @@ def test_static_arrays_are_part_of_the_structure() -> None:
     assert step.traces == 2
 
 
+def test_compiled_functions_inside_other_transformations() -> None:
+    """In a gradient they run as they are written; inside another compiled function they become part of its program."""
+    cube = dgm.compile(lambda x: dgm.sum(x**3))
+    x = np.array([1.0, 2.0])
+    for _ in range(2):
+        np.testing.assert_array_equal(dgm.grad(cube)(x), 3 * x**2)
+        np.testing.assert_array_equal(dgm.hessian(cube)(x), np.diag(6 * x))
+        assert cube(x) == 9.0
+    outer = dgm.compile(lambda x: dgm.grad(cube)(x) + cube(x))
+    for _ in range(2):
+        np.testing.assert_array_equal(outer(x), 3 * x**2 + 9)
+    assert (cube.traces, outer.traces) == (1, 1)
+
+
 def test_numbers_follow_pythons_arithmetic() -> None:
     def f(x, t):
         s = 0.9**t

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy
 
 from .. import backend, trees
-from ..autodiff.tensor import watching_nans
+from ..autodiff.tensor import Tensor, watching_nans
 from .emit import emit
 from .plan import plan
 from .record import Recorder, Traced, TraceError
@@ -82,7 +82,10 @@ class Compiled:
         if _eager or watching_nans or backend.recorders or backend.xp.name != "numpy":
             return self.function(*args)
         leaves, structure = trees.flatten(args)
-        key = (structure, tuple([_kind(x) for x in leaves]))
+        kinds = tuple([_kind(x) for x in leaves])
+        if Tensor in kinds:  # inside a transformation: its derivative is wanted, so it runs as it is written
+            return self.function(*args)
+        key = (structure, kinds)
         with self._lock:
             program = self._programs.get(key)
             if program is None:
