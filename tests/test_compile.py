@@ -248,6 +248,21 @@ def test_compiled_functions_inside_other_transformations() -> None:
     assert (cube.traces, outer.traces) == (1, 1)
 
 
+def test_operators_and_keywords() -> None:
+    def f(x, k=2.0, *, only=None):
+        mask = ~((x > 0) & (x < 3)) | (x == 1)
+        return -(x**2) + abs(x) % 2 + x // 2 + +x * k, np.where(mask, x, 0.0), abs(k), x.T @ x
+
+    x = np.array([[2.0, -3.0], [0.5, 1.0]])
+    step = dgm.compile(f)
+    for _ in range(2):
+        same_bits(step(x, k=-3.0), f(x, k=-3.0))
+    with pytest.raises(TypeError, match="no keyword-only arguments"):
+        step(x, only=1)
+    with pytest.raises(TypeError):
+        step(x, nonsense=1)
+
+
 def test_numbers_follow_pythons_arithmetic() -> None:
     def f(x, t):
         s = 0.9**t

@@ -19,6 +19,7 @@ import numpy
 
 from .. import backend, trees
 from ..autodiff.tensor import Tensor, watching_nans
+from ..errors import caller
 from .emit import emit
 from .plan import plan
 from .record import Recorder, Traced, TraceError
@@ -78,7 +79,14 @@ class Compiled:
             raise TraceError(f"{self.__name__} has no program yet: it is recorded when it is first called")
         return self._latest
 
-    def __call__(self, *args: Any) -> Any:
+    def __call__(self, *args: Any, **named: Any) -> Any:
+        if named:
+            bound = inspect.signature(self.function).bind(*args, **named)
+            if bound.kwargs:
+                raise TypeError(
+                    f"{self.__name__}: a compiled function takes no keyword-only arguments, {list(bound.kwargs)} {caller()}"
+                )
+            args = bound.args
         if _eager or watching_nans or backend.recorders or backend.xp.name != "numpy":
             return self.function(*args)
         leaves, structure = trees.flatten(args)

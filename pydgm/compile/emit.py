@@ -28,7 +28,7 @@ class Writer:
     def __init__(self, plan: Plan, title: str) -> None:
         self.plan, self.title = plan, title
         self.names: dict[int, str] = {}
-        self.taken: set[str] = {"np", "backend", "operator", "float", "slice", "program"}
+        self.taken: set[str] = {"np", "backend", "operator", "float", "abs", "slice", "program"}
         self.space: dict[str, Any] = {"np": numpy, "backend": backend, "operator": operator}
         self.constants: dict[int, str] = {}
         self.heads: list[str] = []
@@ -73,6 +73,8 @@ class Writer:
             return f"{args[0]} {_INFIX[function]} {args[1]}"
         if function is float:
             return f"float({args[0]})"
+        if function is operator.abs:
+            return f"abs({args[0]})"
         if function is operator.neg:
             return f"-{args[0]}"
         if function is operator.getitem or function is backend.index:

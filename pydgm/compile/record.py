@@ -98,6 +98,15 @@ class Traced:
     def __neg__(self) -> Any:
         return self.recorder.record(operator.neg if self.is_number else numpy.negative, (self,), {})
 
+    def __pos__(self) -> Any:
+        return self
+
+    def __abs__(self) -> Any:
+        return self.recorder.record(operator.abs if self.is_number else numpy.absolute, (self,), {})
+
+    def __invert__(self) -> Any:
+        return self.recorder.record(numpy.bitwise_invert, (self,), {})
+
     def _no_value(self, *_: Any, **__: Any) -> Any:
         raise TraceError(
             "a compiled function is recorded once and repeated, so it cannot use the value of a traced array: no branch, "
