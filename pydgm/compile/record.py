@@ -154,6 +154,18 @@ _operators()
 _KNOWN_FROM_SHAPES = {numpy.zeros_like, numpy.ones_like, numpy.shape, numpy.ndim, numpy.size}
 
 
+_SELECTING = {numpy.nonzero, numpy.flatnonzero, numpy.argwhere, numpy.unique, numpy.compress, numpy.extract}
+
+
+def _shape_depends_on_values(function: Any, args: tuple[Any, ...]) -> bool:
+    """True for masks, and for NumPy's functions that return as many numbers as they find."""
+    if function in (backend.index, backend.scatter_add):
+        return any(t.dtype == bool for t in traced_in(args[1:2]))
+    if function is numpy.repeat:
+        return bool(traced_in(args[1:]))
+    return function in _SELECTING or (function is numpy.where and len(args) == 1)
+
+
 def _values(x: Any) -> Any:
     """``x`` with what was traced replaced by this run's values."""
     if type(x) is Traced:
@@ -197,6 +209,11 @@ class Recorder:
                 raise TraceError(
                     f"a traced value escaped from the compiled function that made it, and was used again {caller()}"
                 )
+        if _shape_depends_on_values(function, args):
+            raise TraceError(
+                f"{function.__name__}: the shape of the result depends on the values of a traced array, and a program has "
+                "fixed shapes; use dgm.where, or select outside of the compiled function"
+            )
         value = function(*_values(args), **_values(kwargs))
         if type(value) is tuple or hasattr(value, "_fields"):
             together = Traced(value, self)

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 import numpy
 
 from .. import trees
-from ..nn import Module
 from .record import TraceError
 
 _SAMPLE = 1024
@@ -72,10 +71,9 @@ def _names(code: types.CodeType) -> set[str]:
 
 def _consider(name: str, now: Callable[[], Any], found: list[Watched], seen: set[int]) -> None:
     value = now()
-    if isinstance(value, numpy.ndarray | dict | list | tuple | Module):
-        arrays = [(a, _fingerprint(a)) for a in _arrays(value)]
-        if arrays:
-            found.append(Watched(name, now, value, arrays))
+    arrays = [(a, _fingerprint(a)) for a in _arrays(value)]
+    if arrays:
+        found.append(Watched(name, now, value, arrays))
     else:
         _search(value, found, seen)
 
