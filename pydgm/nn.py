@@ -38,7 +38,7 @@ class _Same:
         self.value = value
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and _equal(self.value, other.value)
+        return _equal(self.value, other.value if isinstance(other, _Same) else other)
 
     def __hash__(self) -> int:  # equal arrays need not be the same object: equality decides
         return 0
@@ -71,8 +71,10 @@ def _split(module: Any) -> tuple[tuple[str, ...], tuple[Any, ...], Any]:
 
 def _join(cls: type, keys: tuple[str, ...], children: list[Any], fixed: Any) -> Any:
     module: Any = object.__new__(cls)
-    module.__dict__.update(zip(keys, children, strict=True))
-    module.__dict__.update({name: value.value if type(value) is _Same else value for name, value in fixed})
+    fields = module.__dict__
+    fields.update(zip(keys, children, strict=True))
+    for name, value in fixed:
+        fields[name] = value.value if type(value) is _Same else value
     return module
 
 
@@ -99,7 +101,7 @@ class Module:
         dataclasses.dataclass(frozen=True, eq=False, repr=False)(cls)
         fields = dataclasses.fields(cls)  # type: ignore[arg-type]
         cls._fields = tuple([(f.name, bool(f.metadata.get("static"))) for f in fields])
-        trees.register(cls, _split, _join)
+        trees.register(cls, _split, _join, attributes=True)
 
     def __repr__(self) -> str:
         def short(value: Any) -> str:

@@ -34,7 +34,7 @@ class Optimizer(NamedTuple):
 
 
 class State(NamedTuple):
-    """What an optimiser remembers: the number of steps, and averages in the shape of the model."""
+    """What an optimiser remembers: the number of steps, and sums or averages in the shape of the model."""
 
     step: float
     first: Tree = None
@@ -98,18 +98,20 @@ def rmsprop(learning_rate: Rate, decay: float = 0.9, eps: float = 1e-8) -> Optim
 
 
 def adam(learning_rate: Rate = 1e-3, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8) -> Optimizer:
-    """m <- b1 m + (1 - b1) g;  v <- b2 v + (1 - b2) g^2;  w <- w - lr mh / (sqrt(vh) + eps) (Kingma and Ba 2015).
+    """m <- b1 m + g;  v <- b2 v + g^2;  w <- w - lr mh / (sqrt(vh) + eps) (Kingma and Ba 2015).
 
-    mh = m / (1 - b1^t) and vh = v / (1 - b2^t) undo the start at zero.
+    mh = m / (1 + b1 + ... + b1^(t-1)) is the mean of all gradients so far, the newest counting most; vh that of their
+    squares. The paper's m carries a factor 1 - b1 along and divides by 1 - b1^t at the end: the same mh, two passes more.
     """
 
     def update(model: Tree, gradient: Tree, state: State) -> tuple[Tree, State]:
         _check(model, gradient)
         t = state.step + 1.0
-        m = trees.map(lambda m, g: beta1 * m + (1.0 - beta1) * g, state.first, gradient)
-        v = trees.map(lambda v, g: beta2 * v + (1.0 - beta2) * (g * g), state.second, gradient)
-        root = (1.0 - beta2**t) ** 0.5  # taken out of the fraction, which saves a pass over all weights
-        size, floor = _rate(learning_rate, state.step) * root / (1.0 - beta1**t), eps * root
+        m = trees.map(lambda m, g: beta1 * m + g, state.first, gradient)
+        v = trees.map(lambda v, g: beta2 * v + g * g, state.second, gradient)
+        weight, squares_weight = (1.0 - beta1**t) / (1.0 - beta1), (1.0 - beta2**t) / (1.0 - beta2)
+        root = squares_weight**0.5  # taken out of the fraction, which saves a pass over all weights
+        size, floor = _rate(learning_rate, state.step) * root / weight, eps * root
         model = trees.map(lambda w, m, v: w - size * (m / (sqrt(v) + floor)), model, m, v)
         return model, State(t, m, v)
 

@@ -41,9 +41,20 @@ Join = Callable[[type, tuple[Any, ...], list[Any], Any], Any]
 _containers: dict[type, tuple[Split, Join]] = {}
 
 
-def register(cls: type, split: Split, join: Join) -> None:
+by_attributes: set[type] = set()
+"""Containers whose children are attributes of the same names, and whose ``fixed`` is pairs of further ones."""
+
+
+def register(cls: type, split: Split, join: Join, attributes: bool = False) -> None:
     """Make ``cls`` a container. ``split(x) -> (keys, children, fixed)``; ``join(cls, keys, children, fixed) -> x``."""
     _containers[cls] = (split, join)
+    if attributes:
+        by_attributes.add(cls)
+
+
+def join_of(cls: type) -> Join:
+    """How a container is put together."""
+    return _containers[cls][1]
 
 
 def _split_dict(x: dict[Any, Any]) -> tuple[tuple[Any, ...], tuple[Any, ...], Any]:

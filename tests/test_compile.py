@@ -67,7 +67,7 @@ STEPS = [
     "slice",
     "gather",
 ]
-STEPS += ["sum", "mean", "max", "logsumexp", "broadcast", "concat", "noise", "bernoulli", "scale"]
+STEPS += ["sum", "mean", "max", "logsumexp", "broadcast", "concat", "noise", "bernoulli", "scale", "rows", "parts", "views"]
 PROGRAM = st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 30), st.integers(0, 30)), min_size=1, max_size=15)
 
 
@@ -108,6 +108,12 @@ def interpret(program, values, rng):
             new = x + rng.normal((3, 3), "float64")
         elif name == "bernoulli":
             new = x * rng.bernoulli(dgm.sigmoid(y))
+        elif name == "rows":
+            new = dgm.stack([y[1] * x[0], x[1] - y[0], x[2]])
+        elif name == "parts":
+            new = dgm.broadcast_to(x[:, :1] * y[:, 1:2], (3, 3)) + x[..., 2:]
+        elif name == "views":  # asked for twice, both are made once
+            new = dgm.permute_dims(dgm.sin(x), (1, 0))[::-1]
         else:
             new = 2.0 * x
         values.append(new)
@@ -139,6 +145,30 @@ def test_random_programs(a, b, program, donate, twice, wanted) -> None:
     found = [step(*copied((a, b))) if donate else step(a, b) for _ in expected]
     same_bits(found, expected)  # at the end: no call writes over the results of another
     assert step.traces == 1
+
+
+def test_views_of_a_value_that_was_made_twice() -> None:
+    def f(x):
+        one, two = (dgm.reshape(dgm.exp(x), (2, 3)) for _ in range(2))
+        seen, total = two[0][1:], dgm.sum(one[0])
+        return dgm.exp(dgm.exp(2.0 * x)), seen + 0.0, total
+
+    x = np.arange(6.0) / 10
+    same_bits(dgm.compile(f)(x), f(x))
+
+
+def test_rows_of_a_table_are_gathered_in_one_array() -> None:
+    def apart(t, s):
+        return dgm.sum(t[0] * s) + dgm.sum(dgm.sin(t[2])) + dgm.sum(t[3, 1:] * s[1:]) + dgm.sum(t[3:, :1] * s[0])
+
+    def meeting(t, s):
+        return dgm.sum(t[1:] * s) + dgm.sum(t[:3] * s) + dgm.sum(t[2] * s)
+
+    table, nothing = np.arange(12.0).reshape(4, 3), np.full(3, -0.0)  # gradients of -0 tell apart what was added to what
+    for function, gathered in [(apart, True), (meeting, False)]:
+        step = dgm.compile(dgm.grad(function))
+        same_bits(step(table, nothing), dgm.grad(function)(table, nothing))
+        assert ("scatter_all" in step.source) is gathered
 
 
 def test_new_shapes_dtypes_structures_and_settings_are_recorded_anew() -> None:

@@ -6,12 +6,17 @@ import os
 import subprocess
 import sys
 import threading
+from typing import NamedTuple
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import pydgm as dgm
+from pydgm import nn, trees
 from pydgm.compile import TraceError
+from pydgm.compile.unpack import packer, unpacker
 
 from .test_compile import copied, same_bits
 
@@ -197,3 +202,49 @@ def test_threads_take_turns() -> None:
     for t in threads:
         t.join()
     same_bits(found, expected)
+
+
+class Layer(nn.Module):
+    weight: object
+    table: object = nn.static()
+    size: int = 2
+    activation: object = dgm.relu
+
+
+class Pair(NamedTuple):
+    first: object
+    second: object
+
+
+LEAVES = st.one_of(st.just(0.5), st.integers(1, 3).map(np.ones), st.integers(1, 2).map(lambda n: np.zeros((n, 2), "float32")))
+SETTINGS = st.one_of(st.none(), st.integers(0, 2), st.sampled_from(["a", dgm.tanh]))
+TREES = st.recursive(
+    LEAVES | SETTINGS,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.lists(inner, max_size=3).map(tuple),
+        st.dictionaries(st.sampled_from(["x", "y", 1]), inner, max_size=3),
+        st.builds(Pair, inner, inner),
+        st.builds(Layer, LEAVES, st.integers(1, 2).map(np.ones), st.integers(0, 1)),
+    ),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=300)
+@given(TREES, TREES)
+def test_the_quick_way_in_and_out_is_flatten_and_unflatten(tree, other) -> None:
+    """It takes exactly the trees of its structure, and leaves like those it was made for."""
+
+    def described(tree):
+        leaves, structure = trees.flatten(tree)
+        return structure, tuple((x.shape, x.dtype, x.strides) if isinstance(x, np.ndarray) else type(x) for x in leaves)
+
+    leaves, structure = trees.flatten(tree)
+    unpack, pack = unpacker(*described(tree)), packer(structure)
+    found = unpack(tree)
+    assert found is not None
+    assert [id(x) for x in found] == [id(x) for x in leaves]
+    assert described(pack(leaves)) == described(tree)
+    assert [id(x) for x in trees.leaves(pack(leaves))] == [id(x) for x in leaves]
+    assert (unpack(other) is not None) == (described(other) == described(tree))

@@ -253,9 +253,8 @@ def isfinite(x: Array, /) -> Array:
 
 @operation(lambda g, y, x: g * (y * sigmoid(-x)))
 def sigmoid(x: Array, /) -> Array:
-    """1 / (1 + exp(-x)), through exp(-abs(x)), which cannot overflow."""
-    small = xp.exp(-xp.abs(x))
-    return xp.where(x < 0, small, 1.0) / (1.0 + small)
+    """1 / (1 + exp(-x)) = exp(min(x, 0)) / (1 + exp(-abs(x))), where nothing can overflow."""
+    return xp.exp(xp.minimum(x, xp.zeros_like(x))) / (1.0 + xp.exp(-xp.abs(x)))
 
 
 @operation(lambda g, y, x: g * sigmoid(x))
@@ -264,7 +263,7 @@ def softplus(x: Array, /) -> Array:
     return xp.maximum(x, xp.zeros_like(x)) + xp.log1p(xp.exp(-xp.abs(x)))
 
 
-@operation(lambda g, y, x: g * astype(greater(x, 0), g.dtype))
+@operation(lambda g, y, x: g * astype(greater(y, 0), g.dtype))
 def relu(x: Array, /) -> Array:
     """max(x, 0); its derivative at 0 is 0."""
     return xp.maximum(x, xp.zeros_like(x))  # against an array NumPy is three times as fast as against a number

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import TypeAlias
 
-from ..backend import Array, xp
+from ..backend import Array, total, xp
 from .elementwise import astype, equal, exp, sqrt, square, where
 from .shapes import axis_of, broadcast_to, flip, reshape
 from .tensor import operation
@@ -34,20 +34,22 @@ def _spread(g: Array, x: Array, axis: Axis) -> Array:
     return broadcast_to(g if axis is None and g.ndim == 0 else _keep(g, x, axis), x.shape)
 
 
-def _count(x: Array, axis: Axis) -> int:
-    return math.prod([x.shape[a] for a in _axes(x, axis)]) or 1  # of nothing, nothing
+def _count(x: Array, y: Array) -> int:
+    """How many elements of ``x`` were reduced to each of ``y``."""
+    return int(getattr(x, "size", 1) // (getattr(y, "size", 1) or 1))
 
 
 @operation(lambda g, y, x, axis=None, keepdims=False: _spread(g, x, axis))
 def sum(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     """The sum over ``axis``."""
-    return xp.sum(x, axis=axis, keepdims=keepdims)
+    return total(x, axis, keepdims)
 
 
-@operation(lambda g, y, x, axis=None, keepdims=False: _spread(g, x, axis) * (1.0 / _count(x, axis)))
+@operation(lambda g, y, x, axis=None, keepdims=False: _spread(g * (1.0 / (_count(x, y) or 1)), x, axis))
 def mean(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     """The mean over ``axis``."""
-    return xp.mean(x, axis=axis, keepdims=keepdims)
+    y = total(x, axis, keepdims)
+    return y / _count(x, y)
 
 
 def var(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:

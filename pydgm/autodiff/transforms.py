@@ -130,6 +130,13 @@ def value_and_grad(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = 
         value = (lowered, run.lower(run.aux)) if has_aux else lowered
         return value, tuple(gradients) if isinstance(argnums, tuple) else gradients[0]
 
+    return _called(derived, f, "value_and_grad_of")
+
+
+def _called(derived: Callable[..., Any], f: Callable[..., Any], what: str) -> Callable[..., Any]:
+    """``derived`` under a name and the signature of ``f``: what help() and compiled programs show."""
+    derived.__name__ = derived.__qualname__ = f"{what}_{getattr(f, '__name__', 'function').strip('<>')}"
+    derived.__wrapped__ = f  # type: ignore[attr-defined]
     return derived
 
 
@@ -151,7 +158,7 @@ def grad(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) -> 
         value, gradient = both(*args, **kwargs)
         return (gradient, value[1]) if has_aux else gradient
 
-    return derived
+    return _called(derived, f, "grad_of")
 
 
 def jacobian(f: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
@@ -179,7 +186,7 @@ def jacobian(f: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
             blocks.append(trees.map(lambda block, shape=shape: reshape(block, (*shape, *block.shape[1:])), stacked))
         return trees.unflatten(run.out_structure, blocks)
 
-    return derived
+    return _called(derived, f, "jacobian_of")
 
 
 def hessian(f: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:

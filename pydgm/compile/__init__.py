@@ -23,12 +23,14 @@ from ..errors import caller
 from .emit import emit
 from .plan import plan
 from .record import Recorder, Traced, TraceError
+from .unpack import packer, unpacker
 from .watch import Watched, check, watch
 
 __all__ = ["Compiled", "TraceError", "compile", "eager"]
 
 _eager: list[bool] = [True] if os.environ.get("PYDGM_EAGER", "0") not in ("", "0") else []
 _spent: dict[int, weakref.ref[Any]] = {}  # donated arrays: their memory now holds something else
+_MANY = 10_000  # entries, before those of arrays that are gone are swept out
 
 
 @contextmanager
@@ -45,10 +47,13 @@ class Program(NamedTuple):
     """What one recording became."""
 
     run: Callable[..., list[Any]]
-    structure: trees.Structure  # of the result
+    unpack: Callable[[Any], list[Any] | None]  # arguments to leaves; None if they are not of this program's kind
+    pack: Callable[[list[Any]], Any]  # leaves to results
     source: str
     constants: dict[str, Any]  # what the source names and does not define
-    donated: list[int]  # which leaves of the arguments may be written over
+    arrays: list[int]  # which leaves of the arguments are arrays
+    donated: list[int]  # which of them may be written over
+    owners: frozenset[int]  # the memory of the constants
     watched: list[Watched]  # what the function uses and is not given
 
 
@@ -89,28 +94,30 @@ class Compiled:
             args = bound.args
         if _eager or watching_nans or backend.recorders or backend.xp.name != "numpy":
             return self.function(*args)
-        leaves, structure = trees.flatten(args)
-        kinds = tuple([_kind(x) for x in leaves])
-        if Tensor in kinds:  # inside a transformation: its derivative is wanted, so it runs as it is written
-            return self.function(*args)
-        key = (structure, kinds)
+        program = self._latest
+        leaves = None if program is None else program.unpack(args)
+        if program is None or leaves is None:
+            leaves, structure = trees.flatten(args)
+            kinds = tuple([_kind(x) for x in leaves])
+            if Tensor in kinds:  # inside a transformation: its derivative is wanted, so it runs as it is written
+                return self.function(*args)
+            with self._lock:
+                program = self._programs.get((structure, kinds))
+                if program is None:
+                    program = self._programs[structure, kinds] = self._record(leaves, structure, kinds)
         with self._lock:
-            program = self._programs.get(key)
-            if program is None:
-                program = self._programs[key] = self._record(leaves, structure)
             self._latest = program
             check(program.watched, self.__name__)
-            if _spent and not _spent.keys().isdisjoint(map(id, leaves)):
-                self._refuse_spent(leaves, structure)
+            self._refuse_spent(args, leaves)
             given = [leaves[i] for i in program.donated]
             if given:
                 _separate(leaves, program)
             results = program.run(*leaves)
             if given:
                 results = _handed_over(given, results)
-        return trees.unflatten(program.structure, results)
+        return program.pack(results)
 
-    def _record(self, leaves: list[Any], structure: trees.Structure) -> Program:
+    def _record(self, leaves: list[Any], structure: trees.Structure, kinds: tuple[Any, ...]) -> Program:
         recorder = Recorder()
         backend.recorders.append(recorder)
         try:
@@ -129,19 +136,31 @@ class Compiled:
         donated = [i for n in self.donate for i in range(given[n], given[n + 1]) if isinstance(leaves[i], numpy.ndarray)]
         planned = plan(recorder.steps, outputs, [inputs[i] for i in donated])
         run, source, constants = emit(planned, inputs, outputs, self.__name__)
-        return Program(run, out_structure, source, constants, donated, watch(self.function))
+        return Program(
+            run,
+            unpacker(structure, kinds),
+            packer(out_structure),
+            source,
+            constants,
+            [i for i, x in enumerate(leaves) if isinstance(x, numpy.ndarray)],
+            donated,
+            frozenset(map(_owner, constants.values())),
+            watch(self.function),
+        )
 
-    def _refuse_spent(self, leaves: list[Any], structure: trees.Structure) -> None:
+    def _refuse_spent(self, args: tuple[Any, ...], leaves: list[Any]) -> None:
         for i, x in enumerate(leaves):
-            if id(x) in _spent and _spent[id(x)]() is x:
-                name = _names(self.function, structure)[i]
+            spent = _spent.get(id(x))
+            if spent is not None and spent() is x:
+                name = _names(self.function, trees.flatten(args)[1])[i]
                 raise TraceError(
                     f"{self.__name__}: {name} was donated to an earlier call and its memory now holds another value; use what "
                     "that call returned"
                 )
 
 
-def _root(x: Any) -> int:
+def _owner(x: Any) -> int:
+    """Whose memory ``x`` shows."""
     while isinstance(x, numpy.ndarray) and isinstance(x.base, numpy.ndarray):
         x = x.base
     return id(x)
@@ -149,36 +168,37 @@ def _root(x: Any) -> int:
 
 def _separate(leaves: list[Any], program: Program) -> None:
     """What may be written over must be nobody else's memory: a donated array that is also another argument is copied."""
-    roots = [_root(x) for x in leaves]
-    shared = {r for r, times in Counter(roots).items() if times > 1} | {_root(x) for x in program.constants.values()}
+    owners = [id(leaves[i]) if leaves[i].base is None else _owner(leaves[i]) for i in program.arrays]
+    alone = len(set(owners)) == len(owners) and program.owners.isdisjoint(owners)
+    if alone and all(leaves[i].flags.writeable for i in program.donated):
+        return
+    times = Counter(owners)
     for i in program.donated:
-        if roots[i] in shared or not leaves[i].flags.writeable:
+        owner = _owner(leaves[i])
+        if times[owner] > 1 or owner in program.owners or not leaves[i].flags.writeable:
             leaves[i] = leaves[i].copy(order="K")
 
 
 def _handed_over(given: list[Any], results: list[Any]) -> list[Any]:
     """The donated arrays are spent; what is in their memory now is returned under a new name."""
-    ids = set(map(id, given))
-    results = [r.view() if id(r) in ids else r for r in results]
-    for x in given:
-        _spend(x)
-    return results
-
-
-def _spend(x: Any) -> None:
-    key = id(x)
-    _spent[key] = weakref.ref(x, lambda _: _spent.pop(key, None) and None)
+    spent = {id(x): weakref.ref(x) for x in given}
+    _spent.update(spent)
+    if len(_spent) > _MANY:
+        for key in [key for key, x in _spent.items() if x() is None]:
+            del _spent[key]
+    return [r.view() if id(r) in spent else r for r in results]
 
 
 def _names(function: Callable[..., Any], structure: trees.Structure) -> list[str]:
     """``model.layers[0].weight``: a name for each leaf, from the function's parameters and the models' fields."""
     try:
-        parameters = list(inspect.signature(function).parameters)
+        parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):  # a builtin has no signature
         parameters = []
+    plain = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     names = []
     for i, child in enumerate(structure.children):
-        names += trees.paths(child, parameters[i] if i < len(parameters) else f"argument_{i}")
+        names += trees.paths(child, plain[i] if i < len(plain) else f"argument_{i}")
     return names
 
 

@@ -15,6 +15,7 @@ import numpy
 from .. import backend
 from .plan import COPIES, REDUCTIONS, Plan
 from .record import Draw, Step, Traced
+from .simplify import identity
 
 _INFIX = {operator.add: "+", operator.sub: "-", operator.mul: "*", operator.truediv: "/", operator.pow: "**"}
 _RESHAPES = {numpy.reshape, numpy.expand_dims, numpy.squeeze}
@@ -30,7 +31,7 @@ class Writer:
         self.names: dict[int, str] = {}
         self.taken: set[str] = {"np", "backend", "operator", "float", "abs", "slice", "program"}
         self.space: dict[str, Any] = {"np": numpy, "backend": backend, "operator": operator}
-        self.constants: dict[int, str] = {}
+        self.constants: dict[Any, str] = {}
         self.heads: list[str] = []
         self.lines: list[str] = []
 
@@ -60,10 +61,13 @@ class Writer:
             return repr(x)
         if isinstance(x, numpy.dtype) or (isinstance(x, type) and issubclass(x, numpy.generic)):
             return f"np.{numpy.dtype(x).name}"
-        if id(x) not in self.constants:
-            name = self.fresh("constant" if isinstance(x, numpy.ndarray | numpy.generic) else type(x).__name__.lower())
-            self.constants[id(x)], self.space[name] = name, x
-        return self.constants[id(x)]
+        key = identity(x)
+        if key not in self.constants:
+            self.constants[key] = self.fresh(
+                "constant" if isinstance(x, numpy.ndarray | numpy.generic) else type(x).__name__.lower()
+            )
+            self.space[self.constants[key]] = x
+        return self.constants[key]
 
     def call(self, step: Step, into: str | None) -> str:
         """The right-hand side of a step."""
@@ -102,10 +106,11 @@ class Writer:
             return f"np.{function.__name__}"
         if function.__module__ in ("numpy", "numpy.linalg"):
             return f"{function.__module__.replace('numpy', 'np')}.{function.__name__}"
-        if id(function) not in self.constants:
-            self.constants[id(function)] = self.fresh(function.__name__)
-            self.space[self.constants[id(function)]] = function
-        return self.constants[id(function)]
+        key = identity(function)
+        if key not in self.constants:
+            self.constants[key] = self.fresh(function.__name__)
+            self.space[self.constants[key]] = function
+        return self.constants[key]
 
 
 def _literal(x: Any) -> bool:
@@ -177,5 +182,5 @@ def _described(x: Any) -> str:
     return (
         f"a constant, {x!r}"
         if isinstance(x, numpy.generic | float)
-        else f"{type(x).__module__}.{getattr(x, '__name__', type(x).__name__)}"
+        else f"{getattr(x, '__module__', type(x).__module__)}.{getattr(x, '__name__', type(x).__name__)}"
     )

@@ -1,7 +1,7 @@
-"""Plan: which of the recorded steps are needed, and where each keeps its result.
+"""Plan: where each step keeps its result.
 
-Nothing that is planned changes a bit of the result: dead steps go, equal steps are made once, and results are written into
-memory that is free. A value's *root* is the value whose memory it shows: a view's root is that of what it views.
+Nothing that is planned changes a bit of the result: results are written into memory that is free. A value's *root* is the
+value whose memory it shows: a view's root is that of what it views.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from typing import Any, NamedTuple
 
 import numpy
 
-from .record import Draw, Step, Traced, traced_in
+from .. import backend
+from .record import Step, Traced, traced_in
+from .simplify import simplify
 
 
 class Placed(NamedTuple):
@@ -33,10 +35,8 @@ class Plan(NamedTuple):
 
 def plan(steps: list[Step], outputs: list[Any], donated: list[Traced]) -> Plan:
     """Place the steps that ``outputs`` need. ``donated`` inputs may be written over once they are no longer needed."""
-    steps = _needed(steps, outputs)
-    views = _roots(steps)
-    steps, same = _merged(steps)
-    roots = {key: same.get(id(t), t) for key, t in views.items()}
+    steps, same = simplify(steps, outputs)
+    roots = _roots(steps, same)
     resolve = {id(t): same.get(id(t), t) for t in outputs if type(t) is Traced}
     last = _last_uses(steps, roots, same)
     for t in resolve.values():
@@ -75,54 +75,13 @@ def _arguments(step: Step, same: dict[int, Traced]) -> list[Traced]:
     return [same.get(id(t), t) for t in traced_in(step.args) + traced_in(step.kwargs)]
 
 
-def _needed(steps: list[Step], outputs: list[Any]) -> list[Step]:
-    """Without the steps that nothing depends on. Draws stay: what is drawn next depends on them."""
-    wanted = {id(t) for t in outputs if type(t) is Traced}
-    kept = []
-    for step in reversed(steps):
-        if id(step.out) in wanted or isinstance(step.function, Draw):
-            kept.append(step)
-            wanted |= {id(t) for t in traced_in(step.args) + traced_in(step.kwargs)}
-    return kept[::-1]
-
-
-def _merged(steps: list[Step]) -> tuple[list[Step], dict[int, Traced]]:
-    """Common sub-expressions made once."""
-    same: dict[int, Traced] = {}
-    seen: dict[Any, Traced] = {}
-    kept = []
-    for step in steps:
-        key = None
-        if not isinstance(step.function, Draw):
-            key = (step.function, _frozen(step.args, same), _frozen(step.kwargs, same))
-        if key is not None and key in seen:
-            same[id(step.out)] = seen[key]
-        else:
-            if key is not None:
-                seen[key] = step.out
-            kept.append(step)
-    return kept, same
-
-
-def _frozen(x: Any, same: dict[int, Traced]) -> Any:
-    if type(x) is Traced:
-        return ("traced", id(same.get(id(x), x)))
-    if isinstance(x, list | tuple):
-        return (type(x), *[_frozen(item, same) for item in x])
-    if isinstance(x, dict):
-        return tuple((key, _frozen(x[key], same)) for key in sorted(x))
-    if isinstance(x, bool | int | float | str | None):
-        return (type(x), repr(x))
-    return ("slice", x.start, x.stop, x.step) if isinstance(x, slice) else ("object", id(x))
-
-
 def _base(value: Any) -> Any:
     while isinstance(value, numpy.ndarray) and isinstance(value.base, numpy.ndarray):
         value = value.base
     return value
 
 
-def _roots(steps: list[Step]) -> dict[int, Traced]:
+def _roots(steps: list[Step], same: dict[int, Traced]) -> dict[int, Traced]:
     """For every view among the results, the value whose memory it shows."""
     roots: dict[int, Traced] = {}
     for step in steps:
@@ -130,6 +89,7 @@ def _roots(steps: list[Step]) -> dict[int, Traced]:
             owner = _base(step.out.value)
             for t in traced_in(step.args):
                 if isinstance(t.value, numpy.ndarray) and _base(t.value) is owner:
+                    t = same.get(id(t), t)  # the array that is there in its place
                     roots[id(step.out)] = roots.get(id(t), t)
                     break
     return roots
@@ -146,13 +106,15 @@ def _last_uses(steps: list[Step], roots: dict[int, Traced], same: dict[int, Trac
 REDUCTIONS = {numpy.sum, numpy.max, numpy.min}
 COPIES = {numpy.broadcast_to, numpy.astype}  # written into a buffer: what uses a broadcast view would be slower for it
 
+_FILLED = REDUCTIONS | COPIES | {numpy.concatenate, backend.scatter_all}
+
 
 def _takes_out(step: Step) -> bool:
     """True for calls with ``out=`` whose result is an array of some size."""
     value = step.out.value
     if not isinstance(value, numpy.ndarray) or value.ndim == 0:
         return False
-    return isinstance(step.function, numpy.ufunc) or step.function in REDUCTIONS | COPIES | {numpy.concatenate}
+    return isinstance(step.function, numpy.ufunc) or step.function in _FILLED
 
 
 def _is_new(step: Step, roots: dict[int, Traced]) -> bool:
