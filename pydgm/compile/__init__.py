@@ -22,7 +22,7 @@ from ..autodiff.tensor import Tensor, watching_nans
 from ..errors import caller
 from .emit import emit
 from .plan import plan
-from .record import Recorder, Traced, TraceError
+from .record import Recorder, Traced, TraceError, nodes
 from .unpack import packer, unpacker
 from .watch import Watched, check, watch
 
@@ -125,12 +125,14 @@ class Compiled:
             inputs = [recorder.input(x, name) for x, name in zip(leaves, names, strict=True)]
             result = self.function(*trees.unflatten(structure, list(inputs)))
             outputs, out_structure = trees.flatten(result)
+            del result
         finally:
             backend.recorders.pop()
             recorder.close()
         for t, name in zip(outputs, trees.paths(out_structure, "new"), strict=True):
-            if type(t) is Traced and not t.name:
-                t.name = name
+            if type(t) is Traced and not t.node.name:
+                t.node.name = name
+        inputs, outputs = nodes(inputs), nodes(outputs)  # without the numbers
         self.traces += 1
         given = _ranges(structure)
         donated = [i for n in self.donate for i in range(given[n], given[n + 1]) if isinstance(leaves[i], numpy.ndarray)]

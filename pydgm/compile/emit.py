@@ -14,7 +14,7 @@ import numpy
 
 from .. import backend
 from .plan import COPIES, REDUCTIONS, Plan
-from .record import Draw, Step, Traced
+from .record import Draw, Node, Step
 from .simplify import identity
 
 _INFIX = {operator.add: "+", operator.sub: "-", operator.mul: "*", operator.truediv: "/", operator.pow: "**"}
@@ -47,7 +47,7 @@ class Writer:
 
     def text(self, x: Any) -> str:
         """An argument: a value's name, a literal, or a constant's name."""
-        if type(x) is Traced:
+        if type(x) is Node:
             return self.names[id(self.plan.resolve(x))]
         if isinstance(x, tuple):
             return f"({', '.join(map(self.text, x))}{',' if len(x) == 1 else ''})"
@@ -86,16 +86,16 @@ class Writer:
         if isinstance(function, Draw):
             name = self.text(function.generator)
             return f"{name}.draw_now({', '.join([repr(function.method), repr(function.dtype), *args])})"
-        is_array = isinstance(step.out.value, numpy.ndarray)  # not a number
+        is_array = step.out.array  # not a number
         if function in _RESHAPES and is_array and not isinstance(step.args[0], numpy.generic):
-            view = f"{args[0]}.reshape({step.out.value.shape})"
+            view = f"{args[0]}.reshape({step.out.shape})"
             return view if id(step.out) in self.plan.views else f"np.array({view})"
         if function is numpy.transpose and len(args) == 2:
             axes = step.args[1]
             return f"{args[0]}.T" if tuple(axes) == tuple(range(len(axes)))[::-1] else f"{args[0]}.transpose({args[1]})"
         if function in COPIES and is_array:
             made = f"np.broadcast_to({args[0]}, {args[1]})" if function is numpy.broadcast_to else args[0]
-            return f"np.array({made}, {self.text(step.out.value.dtype)})"
+            return f"np.array({made}, {self.text(step.out.dtype)})"
         named = [f"{key}={self.text(value)}" for key, value in step.kwargs.items()] + ([f"out={into}"] if into else [])
         if function in _REDUCE and len(args) == 1:
             return f"{_REDUCE[function]}({', '.join([args[0], *(named if 'axis' in step.kwargs else ['axis=None', *named])])})"
@@ -137,7 +137,7 @@ def _title(step: Step) -> str:
     return str(getattr(function, "__name__", "value")).strip("_")
 
 
-def emit(plan: Plan, inputs: list[Traced], outputs: list[Any], title: str) -> tuple[Callable[..., Any], str, dict[str, Any]]:
+def emit(plan: Plan, inputs: list[Node], outputs: list[Any], title: str) -> tuple[Callable[..., Any], str, dict[str, Any]]:
     """The function, its source and its constants. It takes the inputs' values and returns the list of the outputs'."""
     w = Writer(plan, title)
     for t in inputs:
@@ -145,14 +145,14 @@ def emit(plan: Plan, inputs: list[Traced], outputs: list[Any], title: str) -> tu
     buffers: list[str] = []
     for prototype in plan.buffers:
         name = w.fresh(f"buffer_{len(buffers)}")
-        w.space[name] = numpy.empty_like(prototype)
-        order = "" if prototype.flags.c_contiguous else "  # in another memory order"
+        w.space[name] = _empty(prototype)
+        order = "" if w.space[name].flags.c_contiguous else "  # in another memory order"
         w.heads.append(f"{name} = np.empty({prototype.shape}, np.{prototype.dtype.name}){order}")
         buffers.append(name)
     line = ""
     for step, into in plan.steps:
-        if step.line != line:
-            line = step.line
+        if step.out.line != line:
+            line = step.out.line
             w.lines.append(f"# {line}")
         target = None if into is None else buffers[into] if isinstance(into, int) else w.names[id(into)]
         copied = step.function in COPIES and target is not None
@@ -174,6 +174,14 @@ def emit(plan: Plan, inputs: list[Traced], outputs: list[Any], title: str) -> tu
     linecache.cache[file] = (len(run), None, run.splitlines(keepends=True), file)
     exec(compile(run, file, "exec"), w.space)
     return w.space["program"], source, {name: w.space[name] for name in w.constants.values()}
+
+
+def _empty(node: Node) -> Any:
+    """An array for values like this one: axes lie in memory in the order of its strides."""
+    repeated = 0 in node.strides  # a broadcast, of which a copy is made
+    axes = sorted(range(len(node.shape)), key=lambda i: 0 if repeated else -node.strides[i])
+    held = numpy.empty([node.shape[i] for i in axes], node.dtype)
+    return held.transpose([axes.index(i) for i in range(len(axes))])
 
 
 def _described(x: Any) -> str:

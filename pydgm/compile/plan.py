@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy
 
 from .. import backend
-from .record import Step, Traced, traced_in
+from .record import Node, Step, nodes_in
 from .simplify import simplify
 
 
@@ -20,46 +20,46 @@ class Placed(NamedTuple):
     """A step, and the array it writes into: a buffer of the program, a value that is no longer needed, or a new one."""
 
     step: Step
-    into: Traced | int | None
+    into: Node | int | None
 
 
 class Plan(NamedTuple):
     steps: list[Placed]
-    buffers: list[Any]  # a prototype of each: shape, dtype and memory order
-    same: dict[int, Traced]  # what stands for a step that was made twice
+    buffers: list[Node]  # a value that each holds: its shape, dtype and memory order
+    same: dict[int, Node]  # what stands for a step that was made twice
     views: set[int]  # which values show another one's memory
 
-    def resolve(self, t: Traced) -> Traced:
+    def resolve(self, t: Node) -> Node:
         return self.same.get(id(t), t)
 
 
-def plan(steps: list[Step], outputs: list[Any], donated: list[Traced]) -> Plan:
+def plan(steps: list[Step], outputs: list[Any], donated: list[Node]) -> Plan:
     """Place the steps that ``outputs`` need. ``donated`` inputs may be written over once they are no longer needed."""
     steps, same = simplify(steps, outputs)
     roots = _roots(steps, same)
-    resolve = {id(t): same.get(id(t), t) for t in outputs if type(t) is Traced}
+    resolve = {id(t): same.get(id(t), t) for t in outputs if type(t) is Node}
     last = _last_uses(steps, roots, same)
     for t in resolve.values():
         last[id(roots.get(id(t), t))] = len(steps)  # an output is needed for ever
     returned = {id(roots.get(id(t), t)) for t in resolve.values()}
     ours: dict[int, int | None] = {id(t): None for t in donated}  # memory that may be written: a buffer's number, or None
     free: dict[Any, list[int]] = {}
-    buffers: list[Any] = []
+    buffers: list[Node] = []
     placed = []
     for i, step in enumerate(steps):
         out = step.out
-        into: Traced | int | None = None
+        into: Node | int | None = None
         if _takes_out(step) and id(roots.get(id(out), out)) == id(out):
             keep = id(out) in returned
             into = _dying(step, i, same, roots, last, ours, keep)
             if into is None and not keep:
-                stack = free.setdefault(_layout(out.value), [])
+                stack = free.setdefault(out.layout, [])
                 if not stack:
-                    buffers.append(out.value)
+                    buffers.append(out)
                     stack.append(len(buffers) - 1)
                 into = stack.pop()
             ours[id(out)] = into if isinstance(into, int) else ours.pop(id(into)) if into is not None else None
-        elif _is_new(step, roots) and isinstance(out.value, numpy.ndarray):
+        elif out.array and _is_new(step, roots):
             ours[id(out)] = None
         placed.append(Placed(step, into))
         for t in [*_arguments(step, same), out]:
@@ -67,35 +67,26 @@ def plan(steps: list[Step], outputs: list[Any], donated: list[Traced]) -> Plan:
             number = ours.get(id(root))
             if last.get(id(root), i) <= i and number is not None:
                 del ours[id(root)]
-                free.setdefault(_layout(buffers[number]), []).append(number)
+                free.setdefault(buffers[number].layout, []).append(number)
     return Plan(placed, buffers, same, set(roots))
 
 
-def _arguments(step: Step, same: dict[int, Traced]) -> list[Traced]:
-    return [same.get(id(t), t) for t in traced_in(step.args) + traced_in(step.kwargs)]
+def _arguments(step: Step, same: dict[int, Node]) -> list[Node]:
+    return [same.get(id(t), t) for t in nodes_in(step.args) + nodes_in(step.kwargs)]
 
 
-def _base(value: Any) -> Any:
-    while isinstance(value, numpy.ndarray) and isinstance(value.base, numpy.ndarray):
-        value = value.base
-    return value
-
-
-def _roots(steps: list[Step], same: dict[int, Traced]) -> dict[int, Traced]:
+def _roots(steps: list[Step], same: dict[int, Node]) -> dict[int, Node]:
     """For every view among the results, the value whose memory it shows."""
-    roots: dict[int, Traced] = {}
+    roots: dict[int, Node] = {}
     for step in steps:
-        if isinstance(step.out.value, numpy.ndarray) and step.function not in COPIES:
-            owner = _base(step.out.value)
-            for t in traced_in(step.args):
-                if isinstance(t.value, numpy.ndarray) and _base(t.value) is owner:
-                    t = same.get(id(t), t)  # the array that is there in its place
-                    roots[id(step.out)] = roots.get(id(t), t)
-                    break
+        t = step.out.view_of
+        if t is not None and step.function not in COPIES:
+            t = same.get(id(t), t)  # the array that is there in its place
+            roots[id(step.out)] = roots.get(id(t), t)
     return roots
 
 
-def _last_uses(steps: list[Step], roots: dict[int, Traced], same: dict[int, Traced]) -> dict[int, int]:
+def _last_uses(steps: list[Step], roots: dict[int, Node], same: dict[int, Node]) -> dict[int, int]:
     last: dict[int, int] = {}
     for i, step in enumerate(steps):
         for t in _arguments(step, same):
@@ -111,36 +102,30 @@ _FILLED = REDUCTIONS | COPIES | {numpy.concatenate, backend.scatter_all}
 
 def _takes_out(step: Step) -> bool:
     """True for calls with ``out=`` whose result is an array of some size."""
-    value = step.out.value
-    if not isinstance(value, numpy.ndarray) or value.ndim == 0:
+    if step.out.shape == () or not step.out.array:
         return False
     return isinstance(step.function, numpy.ufunc) or step.function in _FILLED
 
 
-def _is_new(step: Step, roots: dict[int, Traced]) -> bool:
+def _is_new(step: Step, roots: dict[int, Node]) -> bool:
     """True where the result is memory of its own that the program may write into later."""
-    owns = getattr(step.out.value, "base", None) is None
-    return owns and id(step.out) not in roots and step.function is not operator.getitem
-
-
-def _layout(value: Any) -> Any:
-    return value.shape, value.dtype, value.strides
+    return step.out.owns and id(step.out) not in roots and step.function is not operator.getitem
 
 
 def _dying(
     step: Step,
     i: int,
-    same: dict[int, Traced],
-    roots: dict[int, Traced],
+    same: dict[int, Node],
+    roots: dict[int, Node],
     last: dict[int, int],
     ours: dict[int, int | None],
     keep: bool,
-) -> Traced | None:
+) -> Node | None:
     """An argument whose memory can take the result: element by element, of the same layout, and not needed any more."""
     if not isinstance(step.function, numpy.ufunc) or step.function.signature is not None:
         return None
     for t in _arguments(step, same):
-        whole = isinstance(t.value, numpy.ndarray) and id(t) not in roots and _layout(t.value) == _layout(step.out.value)
+        whole = t.array and id(t) not in roots and t.layout == step.out.layout
         if whole and last.get(id(t)) == i and id(t) in ours and not (keep and ours[id(t)] is not None):
             return t
     return None

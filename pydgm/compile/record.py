@@ -9,6 +9,7 @@ each call to the recorder. A call is made for real, so shapes and dtypes are tho
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy
@@ -21,14 +22,31 @@ class TraceError(TaughtError, RuntimeError):
     """A recorded function did what a fixed program cannot repeat."""
 
 
+class Node:
+    """What the program has to know of a value: all but its numbers, so those live no longer than in an ordinary run."""
+
+    __slots__ = ("array", "dtype", "line", "name", "owns", "shape", "strides", "view_of")
+
+    def __init__(self, value: Any, name: str = "", line: str = "", view_of: Node | None = None) -> None:
+        self.array = isinstance(value, numpy.ndarray)  # and no single number
+        self.shape = getattr(value, "shape", ())
+        self.dtype: Any = getattr(value, "dtype", None)
+        self.strides = value.strides if self.array else ()
+        self.owns = getattr(value, "base", None) is None
+        self.name, self.line, self.view_of = name, line, view_of
+
+    @property
+    def layout(self) -> Any:
+        return self.shape, self.dtype, self.strides
+
+
 class Step(NamedTuple):
-    """One call: ``out = function(*args, **kwargs)``. Arguments are :class:`Traced`, constants, or lists and tuples of them."""
+    """One call: ``out = function(*args, **kwargs)``. Arguments are nodes, constants, or lists, tuples and dicts of them."""
 
     function: Any  # a callable
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
-    out: Traced
-    line: str  # the user's code that asked for it
+    out: Node
 
 
 class Draw(NamedTuple):
@@ -45,12 +63,12 @@ class Draw(NamedTuple):
 class Traced:
     """An array, or a Python float, during recording. ``value`` is what it is in this one run."""
 
-    __slots__ = ("__weakref__", "name", "recorder", "value")
+    __slots__ = ("__weakref__", "node", "recorder", "value")
     __array_priority__ = 500.0
     __hash__ = object.__hash__
 
-    def __init__(self, value: Any, recorder: Recorder, name: str = "") -> None:
-        self.value, self.recorder, self.name = value, recorder, name
+    def __init__(self, value: Any, recorder: Recorder, node: Node) -> None:
+        self.value, self.recorder, self.node = value, recorder, node
 
     @property
     def is_number(self) -> bool:
@@ -168,22 +186,46 @@ def _shape_depends_on_values(function: Any, args: tuple[Any, ...]) -> bool:
 
 def _values(x: Any) -> Any:
     """``x`` with what was traced replaced by this run's values."""
+    return _replaced(x, lambda t: t.value)
+
+
+def _replaced(x: Any, new: Callable[[Traced], Any]) -> Any:
     if type(x) is Traced:
-        return x.value
+        return new(x)
     if type(x) in (list, tuple):
-        return type(x)([_values(item) for item in x])
+        return type(x)([_replaced(item, new) for item in x])
     if type(x) is dict:
-        return {key: _values(item) for key, item in x.items()}
+        return {key: _replaced(item, new) for key, item in x.items()}
     return x
 
 
 def traced_in(x: Any) -> list[Traced]:
-    """What is traced in the arguments of a step."""
-    if type(x) is Traced:
+    """What is traced in the arguments of a call."""
+    return _all_of(Traced, x)
+
+
+def nodes_in(x: Any) -> list[Node]:
+    """The nodes in the arguments of a step."""
+    return _all_of(Node, x)
+
+
+def _all_of(kind: type, x: Any) -> list[Any]:
+    if type(x) is kind:
         return [x]
     if isinstance(x, dict):
         x = list(x.values())
-    return [t for item in x for t in traced_in(item)] if isinstance(x, list | tuple) else []
+    return [t for item in x for t in _all_of(kind, item)] if isinstance(x, list | tuple) else []
+
+
+def nodes(x: Any) -> Any:
+    """``x`` with nodes for what was traced."""
+    return _replaced(x, lambda t: t.node)
+
+
+def _base(value: Any) -> Any:
+    while isinstance(value, numpy.ndarray) and isinstance(value.base, numpy.ndarray):
+        value = value.base
+    return value
 
 
 class Recorder:
@@ -193,14 +235,13 @@ class Recorder:
         self.steps: list[Step] = []
         self.generators: dict[int, tuple[Any, Any]] = {}  # each generator that was used, and its state before
         self.open = True
-        self.lines: dict[int, str] = {}  # which of the user's lines made each value
         self.derived = ""  # while a derivative is computed: the line of what it is the derivative of
 
     def traces(self, args: Any) -> bool:
         return bool(traced_in(args))
 
     def input(self, value: Any, name: str) -> Traced:
-        return Traced(value, self, name)
+        return Traced(value, self, Node(value, name))
 
     def record(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Make the call, note it, return its result as traced."""
@@ -216,29 +257,32 @@ class Recorder:
             )
         value = function(*_values(args), **_values(kwargs))
         if type(value) is tuple or hasattr(value, "_fields"):
-            together = Traced(value, self)
-            self._note(function, args, kwargs, together)
+            together = self._note(function, args, kwargs, value)
             return [self.record(operator.getitem, (together, i), {}) for i in range(len(value))]
-        out = Traced(value, self)
-        self._note(function, args, kwargs, out)
+        out = self._note(function, args, kwargs, value)
         if function is not float and isinstance(value, numpy.float64) and all(t.is_number for t in traced_in(args)):
             return self.record(float, (out,), {})  # np.cos of a Python float: on as a Python float
         return out
 
-    def _note(self, function: Any, args: Any, kwargs: Any, out: Traced) -> None:
+    def _note(self, function: Any, args: Any, kwargs: Any, value: Any) -> Traced:
         line = f"derivative of {self.derived}" if self.derived else caller().removeprefix("at ")
-        self.lines[id(out)] = line
-        self.steps.append(Step(function, args, kwargs, out, line))
+        shown = None
+        if isinstance(value, numpy.ndarray):
+            owner = _base(value)
+            shown = next((t.node for t in traced_in(args) if _base(t.value) is owner), None)
+        out = Traced(value, self, Node(value, line=line, view_of=shown))
+        self.steps.append(Step(function, nodes(args), nodes(kwargs), out.node))
+        return out
 
     def deriving(self, value: Any) -> None:
         """What follows is the derivative of ``value``, until this is called with ``None``."""
-        self.derived = self.lines.get(id(value), "").removeprefix("derivative of ")
+        self.derived = value.node.line.removeprefix("derivative of ") if type(value) is Traced else ""
 
     def name_gradients(self, inputs: list[Any], gradients: list[Any]) -> None:
         """The gradient of ``model_weight`` is called ``model_weight_grad``."""
         for x, g in zip(inputs, gradients, strict=True):
-            if type(x) is Traced and type(g) is Traced and x.name and not g.name:
-                g.name = f"{x.name}_grad"
+            if type(x) is Traced and type(g) is Traced and x.node.name and not g.node.name:
+                g.node.name = f"{x.node.name}_grad"
 
     def draw(self, generator: Any, method: str, dtype: str, *arguments: Any) -> Traced:
         """A generator's draw. Its state is put back when recording ends: the program then draws the same again."""

@@ -12,13 +12,13 @@ from typing import Any
 import numpy
 
 from .. import backend
-from .record import Draw, Step, Traced, traced_in
+from .record import Draw, Node, Step, nodes_in
 
 _LARGE = 1 << 22  # bytes: constants larger than this are not compared
 _ARITHMETIC = {numpy.add, numpy.subtract, numpy.multiply, numpy.divide}
 
 
-def simplify(steps: list[Step], outputs: list[Any]) -> tuple[list[Step], dict[int, Traced]]:
+def simplify(steps: list[Step], outputs: list[Any]) -> tuple[list[Step], dict[int, Node]]:
     """The steps that remain, and what stands for a value that was made twice."""
     steps = _needed([_with_numbers(step) for step in _gathered(steps)], outputs)
     return _merged(steps)
@@ -26,19 +26,19 @@ def simplify(steps: list[Step], outputs: list[Any]) -> tuple[list[Step], dict[in
 
 def _needed(steps: list[Step], outputs: list[Any]) -> list[Step]:
     """Without the steps that nothing depends on. Draws stay: what is drawn next depends on them."""
-    wanted = {id(t) for t in outputs if type(t) is Traced}
+    wanted = {id(t) for t in outputs if type(t) is Node}
     kept = []
     for step in reversed(steps):
         if id(step.out) in wanted or isinstance(step.function, Draw):
             kept.append(step)
-            wanted |= {id(t) for t in traced_in(step.args) + traced_in(step.kwargs)}
+            wanted |= {id(t) for t in nodes_in(step.args) + nodes_in(step.kwargs)}
     return kept[::-1]
 
 
-def _merged(steps: list[Step]) -> tuple[list[Step], dict[int, Traced]]:
+def _merged(steps: list[Step]) -> tuple[list[Step], dict[int, Node]]:
     """Common sub-expressions made once."""
-    same: dict[int, Traced] = {}
-    seen: dict[Any, Traced] = {}
+    same: dict[int, Node] = {}
+    seen: dict[Any, Node] = {}
     new: set[int] = set()  # values in memory of their own, which may stand for others
     kept = []
     for step in steps:
@@ -53,26 +53,25 @@ def _merged(steps: list[Step]) -> tuple[list[Step], dict[int, Traced]]:
         else:
             if key is not None:
                 seen[key] = step.out
-            if getattr(step.out.value, "base", None) is None:
+            if step.out.owns:
                 new.add(id(step.out))
             kept.append(step)
     return kept, same
 
 
-def _unchanged(step: Step) -> Traced | None:
+def _unchanged(step: Step) -> Node | None:
     """``x`` where a step is ``1.0 * x`` or ``x / 1.0``."""
     if step.function not in (numpy.multiply, numpy.divide) or step.kwargs:
         return None
     a, b = step.args
     x = a if type(b) is float and b == 1.0 else b if type(a) is float and a == 1.0 and step.function is numpy.multiply else None
-    out = step.out
-    fits = type(x) is Traced and isinstance(x.value, numpy.ndarray) and x.dtype == out.dtype
+    fits = type(x) is Node and x.array and x.dtype == step.out.dtype
     return x if fits else None
 
 
-def _frozen(x: Any, same: dict[int, Traced]) -> Any:
-    if type(x) is Traced:
-        return ("traced", id(same.get(id(x), x)))
+def _frozen(x: Any, same: dict[int, Node]) -> Any:
+    if type(x) is Node:
+        return ("node", id(same.get(id(x), x)))
     if isinstance(x, list | tuple):
         return (type(x), *[_frozen(item, same) for item in x])
     if isinstance(x, dict):
@@ -91,9 +90,9 @@ def identity(constant: Any) -> Any:
 
 def _with_numbers(step: Step) -> Step:
     """``np.multiply(0.5, x)`` where ``x`` was multiplied by an array of halves."""
-    if step.function not in _ARITHMETIC or len(traced_in(step.args)) != 1:
+    if step.function not in _ARITHMETIC or len(nodes_in(step.args)) != 1:
         return step
-    out = step.out.value
+    out = step.out
 
     def number(x: Any) -> Any:
         if not isinstance(x, numpy.ndarray) or x.size == 0 or x.dtype != out.dtype or x.dtype.kind != "f":
@@ -101,8 +100,8 @@ def _with_numbers(step: Step) -> Step:
         first = x.reshape(-1)[:1].item()
         return first if math.isfinite(first) and x.tobytes() == numpy.full_like(x, first).tobytes() else x
 
-    (t,) = traced_in(step.args)
-    fits = isinstance(t.value, numpy.ndarray) and t.value.shape == out.shape and t.value.dtype == out.dtype
+    (t,) = nodes_in(step.args)
+    fits = t.array and t.shape == out.shape and t.dtype == out.dtype
     return step._replace(args=tuple(map(number, step.args))) if fits else step
 
 
