@@ -198,6 +198,13 @@ def _positions(shape: tuple[int, ...], key: Any, like: Array) -> Array:
     return asarray(numpy.arange(math.prod(shape)).reshape(shape)[host], like=like)
 
 
+@recorded
+def repeated(x: Array, shape: tuple[int, ...]) -> Array:
+    """``x`` broadcast to ``shape``, in memory of its own: on repeated memory matrix products are slow, and round otherwise."""
+    out = xp.broadcast_to(x, shape)
+    return copy(out) if xp.name == "array_api_strict" else xp.copy(out, order="C")
+
+
 def total(x: Array, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Array:
     """The sum over ``axis``. Rows and columns of a matrix are summed by a product with ones, three times as fast."""
     along = axis[0] if isinstance(axis, tuple) and len(axis) == 1 else axis

@@ -157,6 +157,20 @@ def test_views_of_a_value_that_was_made_twice() -> None:
     same_bits(dgm.compile(f)(x), f(x))
 
 
+def test_sums_and_products_of_repeated_values_round_alike() -> None:
+    """Of the size at which BLAS and NumPy's own loops differ."""
+    rng = np.random.default_rng(0)
+    h, w = (rng.standard_normal(shape, dtype="float32") for shape in [(256, 128), (128, 1)])
+    for f in [
+        dgm.grad(lambda s, h, w: s * dgm.mean(h @ w), argnums=(0, 1, 2)),
+        lambda s, h, w: dgm.sum(dgm.broadcast_to(s * h[0], (100, 128))),
+        lambda s, h, w: dgm.mean(dgm.broadcast_to(s * h[:, :1], (256, 77)), axis=0),
+        lambda s, h, w: h.T @ dgm.broadcast_to(s * w[0], (256, 3)),
+    ]:
+        arguments = (np.float32(1.7), h, w)
+        same_bits(dgm.compile(f)(*arguments), f(*arguments))
+
+
 def test_rows_of_a_table_are_gathered_in_one_array() -> None:
     def apart(t, s):
         return dgm.sum(t[0] * s) + dgm.sum(dgm.sin(t[2])) + dgm.sum(t[3, 1:] * s[1:]) + dgm.sum(t[3:, :1] * s[0])

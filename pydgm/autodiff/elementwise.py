@@ -253,8 +253,9 @@ def isfinite(x: Array, /) -> Array:
 
 @operation(lambda g, y, x: g * (y * sigmoid(-x)))
 def sigmoid(x: Array, /) -> Array:
-    """1 / (1 + exp(-x)) = exp(min(x, 0)) / (1 + exp(-abs(x))), where nothing can overflow."""
-    return xp.exp(xp.minimum(x, xp.zeros_like(x))) / (1.0 + xp.exp(-xp.abs(x)))
+    """1 / (1 + exp(-x)): with e = exp(-abs(x)), which cannot overflow, 1 / (1 + e) from 0 on and e / (1 + e) below."""
+    small = xp.exp(-xp.abs(x))
+    return xp.maximum(small, xp.astype(xp.greater_equal(x, 0.0), small.dtype)) / (1.0 + small)
 
 
 @operation(lambda g, y, x: g * sigmoid(x))

@@ -170,9 +170,10 @@ def _owner(x: Any) -> int:
 
 def _separate(leaves: list[Any], program: Program) -> None:
     """What may be written over must be nobody else's memory: a donated array that is also another argument is copied."""
-    owners = [id(leaves[i]) if leaves[i].base is None else _owner(leaves[i]) for i in program.arrays]
+    arrays = [leaves[i] for i in program.arrays]
+    owners = [id(x) if (b := x.base) is None else id(b) if getattr(b, "base", x) is None else _owner(x) for x in arrays]
     alone = len(set(owners)) == len(owners) and program.owners.isdisjoint(owners)
-    if alone and all(leaves[i].flags.writeable for i in program.donated):
+    if alone and False not in [leaves[i].flags.writeable for i in program.donated]:
         return
     times = Counter(owners)
     for i in program.donated:

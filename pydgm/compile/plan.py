@@ -95,7 +95,7 @@ def _last_uses(steps: list[Step], roots: dict[int, Node], same: dict[int, Node])
 
 
 REDUCTIONS = {numpy.sum, numpy.max, numpy.min}
-COPIES = {numpy.broadcast_to, numpy.astype}  # written into a buffer: what uses a broadcast view would be slower for it
+COPIES = {backend.repeated, numpy.astype}
 
 _FILLED = REDUCTIONS | COPIES | {numpy.concatenate, backend.scatter_all}
 

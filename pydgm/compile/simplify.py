@@ -20,8 +20,8 @@ _ARITHMETIC = {numpy.add, numpy.subtract, numpy.multiply, numpy.divide}
 
 def simplify(steps: list[Step], outputs: list[Any]) -> tuple[list[Step], dict[int, Node]]:
     """The steps that remain, and what stands for a value that was made twice."""
-    steps = _needed([_with_numbers(step) for step in _gathered(steps)], outputs)
-    return _merged(steps)
+    steps = [_with_numbers(step) for step in _not_repeated(_gathered(steps))]
+    return _merged(_needed(steps, outputs))
 
 
 def _needed(steps: list[Step], outputs: list[Any]) -> list[Step]:
@@ -103,6 +103,24 @@ def _with_numbers(step: Step) -> Step:
     (t,) = nodes_in(step.args)
     fits = t.array and t.shape == out.shape and t.dtype == out.dtype
     return step._replace(args=tuple(map(number, step.args))) if fits else step
+
+
+def _not_repeated(steps: list[Step]) -> list[Step]:
+    """``np.multiply(x, g)`` where one number ``g`` was repeated to the shape of ``x``."""
+    single: dict[int, Node] = {}
+    found = []
+    for step in steps:
+        if step.function is backend.repeated and type(step.args[0]) is Node and step.args[0].shape == ():
+            single[id(step.out)] = step.args[0]
+        elif step.function in _ARITHMETIC and len(step.args) == 2:
+            a, b = step.args
+            for x, other in ((a, b), (b, a)):
+                whole = type(other) is Node and other.array and other.layout == step.out.layout and id(other) not in single
+                if id(x) in single and whole and single[id(x)].dtype == x.dtype:
+                    step = step._replace(args=tuple([single[id(y)] if y is x else y for y in step.args]))
+                    break
+        found.append(step)
+    return found
 
 
 def _gathered(steps: list[Step]) -> list[Step]:
