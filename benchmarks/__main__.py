@@ -10,14 +10,15 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import subprocess
 import sys
+from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from .problems import STEPS
-from .race import CONTESTANTS, command, first_step, race
+from .growth import growth
+from .problems import STEPS, K
+from .race import CONTESTANTS, first_step, race
 
 PACKAGES = {"torch": "torch", "jax": "jax", "autograd": "autograd", "sklearn": "scikit-learn", "numpy": "numpy"}
 
@@ -41,24 +42,30 @@ def versions() -> dict[str, str]:
     return found
 
 
-def growth() -> dict[str, Any]:
-    """What :mod:`benchmarks.growth` finds."""
-    argv, env = command("benchmarks.growth")
-    found: dict[str, Any] = json.loads(subprocess.run(argv, env=env, capture_output=True, text=True, check=True).stdout)
-    return found
+TITLES = {"pydgm_eager": "pydgm, not compiled", "torch": "PyTorch", "jax": "JAX", "sklearn": "scikit-learn"}
+TITLES |= {"numpy": "NumPy by hand", "gan": "GAN, 2-128-128 networks, batch 256, Adam"}
+TITLES |= {"wgan_gp": "WGAN-GP critic gradient, the same with tanh", "planar": f"planar flow, K = {K}, batch 512, Adam"}
+TITLES |= {"vae": "VAE 784-400-20, batch 128, Adam", "rbm": "RBM 784 x 500, CD-1, batch 100"}
 
 
 def table(report: dict[str, Any]) -> str:
     """Microseconds of pydgm's compiled step, and every other contestant's median over it, as Markdown."""
     others = [name for name in CONTESTANTS if name != "pydgm" and any(name in s for s in report["steps"].values())]
-    rows = [f"| step | pydgm, us | {' | '.join(others)} |", "|" + "---|" * (len(others) + 2)]
+    heads = ["step", "pydgm, us", *[TITLES.get(name, name) for name in others], "matrix products alone"]
+    rows = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
     for step, found in report["steps"].items():
         own = found["pydgm"]["median_us"]
         ratios = [f"{found[name]['median_us'] / own:.2f}" if name in found else "" for name in others]
-        rows.append(f"| {step} | {own:.0f} | {' | '.join(ratios)} |")
+        floor = report["products_us"].get(step, 0.0) / own
+        rows.append(f"| {TITLES[step]} | {own:.0f} | {' | '.join(ratios)} | {floor:.2f} |")
     start = report["start"]
     first = [f"{start[name] / start['pydgm']:.1f}" if name in start else "" for name in others]
-    rows.append(f"| import and first step | {start['pydgm']:.2f} s | {' | '.join(first)} |")
+    rows.append(f"| start to end of the first GAN step | {start['pydgm']:.2f} s | {' | '.join(first)} | |")
+    own = report["steps"]["vae"]["pydgm"]["peak_mib"]
+    memory = [
+        f"{found[name]['peak_mib'] / own:.1f}" if name in found else "" for found in [report["steps"]["vae"]] for name in others
+    ]
+    rows.append(f"| memory of the VAE step | {own:.0f} MiB | {' | '.join(memory)} | |")
     return "\n".join(rows)
 
 
@@ -67,10 +74,12 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.split("\n")[0])
     parser.add_argument("--peers", nargs="*", choices=CONTESTANTS, default=list(CONTESTANTS), help="who runs (default: all)")
     parser.add_argument("--seconds", type=float, default=5.0, help="for each step and contestant (default %(default)s)")
-    parser.add_argument("--json", metavar="FILE", help="write the figures there too")
+    parser.add_argument("--json", metavar="FILE", help="write the numbers there too")
+    parser.add_argument("--figure", metavar="FILE", help="draw them there (needs matplotlib)")
     options = parser.parse_args(argv)
     peers = ["pydgm", *[name for name in options.peers if name != "pydgm"]]
-    report = {**race(peers, options.seconds), "start": first_step(peers), "growth": growth(), "versions": versions()}
+    report = {**race(peers, options.seconds), "start": first_step(peers), "growth": growth(peers), "versions": versions()}
+    report["date"] = datetime.now(tz=timezone.utc).date().isoformat()
     for name, why in report.pop("missing").items():
         print(f"not here: {name} ({why})")
     print(f"times over pydgm's: {', '.join(STEPS)}; {report['versions']['processor']}")
@@ -81,6 +90,10 @@ def main(argv: list[str] | None = None) -> int:
         print(f"gradient over forward pass, MLP {name}: {ratio:.2f} (bound 4)")
     if options.json:
         Path(options.json).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    if options.figure:
+        from .plot import plot  # here, because matplotlib is needed by it alone
+
+        plot(report, options.figure)
     return 0
 
 

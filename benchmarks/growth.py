@@ -1,12 +1,10 @@
-"""How cost grows: with the length of a chain of operations, and from a function to its gradient.
-
-Run in a child process, with one thread, by ``python -m benchmarks``; prints JSON.
-"""
+"""How cost grows: with the batch, the depth, the length of a chain of operations, and from a function to its gradient."""
 
 from __future__ import annotations
 
 import json
 import statistics
+import subprocess
 import time
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +12,11 @@ from typing import Any
 import pydgm as dgm
 from pydgm import nn
 
+from .race import Child, check_equal, command
+
+BATCHES = (64, 256, 1024, 4096, 8192)  # of 3 layers, 128 wide
+DEPTHS = (10, 30, 100, 300, 1000)  # layers 32 wide, batch 64
+GROWING = ("pydgm", "pydgm_eager", "torch", "jax")
 LENGTHS = (1_000, 10_000, 100_000)
 SIZES = {"2-128-128-1, batch 256": ((2, 128, 128, 1), 256), "784-400-20, batch 128": ((784, 400, 20), 128)}
 SIZES |= {"784-1000-1000-10, batch 512": ((784, 1000, 1000, 10), 512)}
@@ -40,6 +43,36 @@ def chain(length: int) -> Callable[[], Any]:
         return x
 
     return lambda: dgm.grad(f)(1.0)
+
+
+def steps(peers: list[str], seconds: float) -> dict[str, Any]:
+    """``{"batch" | "depth": {size: {contestant: {"median_us", "first_s"}}}}``: a training step, and what came before it."""
+    found: dict[str, Any] = {"batch": {}, "depth": {}}
+    names = {"batch": {n: f"mlp-3-128-{n}" for n in BATCHES}, "depth": {n: f"mlp-{n}-32-64" for n in DEPTHS}}
+    children = {name: Child(name) for name in GROWING if name in peers}
+    children = {name: child for name, child in children.items() if "mlp" in child.steps}
+    for kind, sizes in names.items():
+        for n, step in sizes.items():
+            answers = {name: child.ask("losses", step, 2) for name, child in children.items()}
+            check_equal(step, {name: answer["losses"] for name, answer in answers.items()})
+            times: dict[str, list[float]] = {name: [] for name in children}
+            for _ in range(3):
+                for name, child in children.items():
+                    times[name] += child.ask("time", step, seconds / 3)
+            found[kind][str(n)] = {
+                name: {"median_us": round(statistics.median(t), 1), "first_s": round(answers[name]["first_s"], 3)}
+                for name, t in times.items()
+            }
+    for child in children.values():
+        child.close()
+    return found
+
+
+def growth(peers: list[str], seconds: float = 1.0) -> dict[str, Any]:
+    """What :func:`steps` and, in a child of its own, :func:`main` find."""
+    argv, env = command("benchmarks.growth")
+    own: dict[str, Any] = json.loads(subprocess.run(argv, env=env, capture_output=True, text=True, check=True).stdout)
+    return {**steps(peers, seconds), **own}
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """The five training steps that contestants are timed on: start values, data and noise, the same for all.
 
-Every contestant module has functions of these names, ``gan(p)`` ..., that take the problem and return a function which makes
+A sixth, ``mlp-DEPTH-WIDTH-BATCH``, shows how cost grows: ``DEPTH`` layers with tanh between them, mean square, Adam. Every
+contestant module has functions of these names, ``gan(p)`` ..., that take the problem and return a function which makes
 one step and returns its loss as a float. Noise is drawn here once: drawing is nobody's cost, and losses must agree.
 """
 
@@ -47,4 +48,7 @@ def problem(name: str) -> dict[str, Any]:
         x = (rng.random((100, 784)) < 0.13).astype("float32")
         noise = {"uh": rng.random((100, 500), dtype="float32"), "uv": rng.random((100, 784), dtype="float32")}
         return {"W": 0.01 * normal(784, 500), "a": np.zeros(784, "float32"), "b": np.zeros(500, "float32"), "x": x, **noise}
+    if name.startswith("mlp-"):
+        depth, width, batch = map(int, name.split("-")[1:])
+        return {"weights": _mlp(rng, *[width] * (depth + 1)), "x": normal(batch, width)}
     raise ValueError(f"no step {name!r}: there are {', '.join(STEPS)}")

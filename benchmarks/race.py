@@ -15,6 +15,7 @@ from typing import Any
 
 from .problems import STEPS
 
+FLOOR = "products"  # no contestant: the matrix products alone
 CONTESTANTS = ("pydgm", "pydgm_eager", "torch", "jax", "autograd", "sklearn", "numpy")
 
 
@@ -69,14 +70,24 @@ class Child:
                 pipe.close()
 
 
+def check_equal(step: str, losses: dict[str, list[float]]) -> None:
+    """Raise where contestants compute different losses."""
+    reference = next(iter(losses.values()))
+    for name, found in losses.items():
+        if not all(math.isclose(a, b, rel_tol=1e-4, abs_tol=1e-6) for a, b in zip(found, reference, strict=True)):
+            raise RuntimeError(f"{step}: {name} computes {found}, not {reference}")
+
+
 def race(peers: Iterable[str], seconds: float, rounds: int = 5) -> dict[str, Any]:
-    """``{"steps": {step: {contestant: {median_us, min_us, max_us, peak_mib}}}, "missing": {contestant: why}}``.
+    """The ``steps`` of the report, the products alone, and who is missing and why::
+
+        {"steps": {step: {contestant: {median_us, min_us, max_us, peak_mib}}}, "products_us": {step: median}, "missing": {...}}
 
     Losses of the first four steps must agree with pydgm's to 1e-4 before anything is timed (scikit-learn's RBM draws its
     own noise and is timed alone).
     """
     children, missing = {}, {}
-    for name in peers:
+    for name in (*peers, FLOOR):
         child = Child(name)
         if child.steps:
             children[name] = child
@@ -84,20 +95,19 @@ def race(peers: Iterable[str], seconds: float, rounds: int = 5) -> dict[str, Any
             missing[name] = child.complaint()
             child.close()
     found: dict[str, dict[str, Any]] = {}
+    floor: dict[str, float] = {}
     for step in STEPS:
         racing = {name: child for name, child in children.items() if step in child.steps}
         answers = {name: child.ask("losses", step, 4) for name, child in racing.items()}
-        reference = next(a["losses"] for name, a in answers.items() if name != "sklearn")
-        for name, answer in answers.items():
-            same = all(math.isclose(a, b, rel_tol=1e-4) for a, b in zip(answer["losses"], reference, strict=True))
-            if not same and name != "sklearn":
-                raise RuntimeError(f"{step}: {name} computes {answer['losses']}, not {reference}")
+        check_equal(step, {name: a["losses"] for name, a in answers.items() if name not in ("sklearn", FLOOR)})
         times: dict[str, list[float]] = {name: [] for name in racing}
         for child in racing.values():
             child.ask("time", step, 0.1)
         for _ in range(rounds):
             for name, child in racing.items():
                 times[name] += child.ask("time", step, seconds / rounds)
+        if FLOOR in times:
+            floor[step] = round(statistics.median(times.pop(FLOOR)), 1)
         found[step] = {
             name: {
                 "median_us": round(statistics.median(t), 1),
@@ -109,7 +119,7 @@ def race(peers: Iterable[str], seconds: float, rounds: int = 5) -> dict[str, Any
         }
     for child in children.values():
         child.close()
-    return {"steps": found, "missing": missing}
+    return {"steps": found, "products_us": floor, "missing": missing}
 
 
 def first_step(peers: Iterable[str], repeats: int = 3) -> dict[str, float]:

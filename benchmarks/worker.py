@@ -1,7 +1,7 @@
 """One contestant in a process of its own: makes its steps, times them when it is told to, and answers in JSON lines.
 
-Commands on standard input: ``losses NAME N`` (of the first N steps, and the memory that a further one takes) and
-``time NAME SECONDS`` (microseconds of each step made in that time).
+Commands on standard input: ``losses NAME N`` (of the first N steps, the memory that a further one takes, and the seconds to the
+end of the first) and then ``time NAME SECONDS`` (microseconds of each step made in that time).
 """
 
 from __future__ import annotations
@@ -41,18 +41,22 @@ def main() -> None:
     """``python -m benchmarks.worker CONTESTANT``."""
     module = importlib.import_module(f"benchmarks.contestants.{sys.argv[1]}")
     steps: dict[str, Callable[[], float]] = {}
-    known = [name for name in STEPS if hasattr(module, name)]
+    known = [name for name in (*STEPS, "mlp") if hasattr(module, name)]
     print(json.dumps({"steps": known}), flush=True)
     for line in sys.stdin:
         command, name, *rest = line.split()
         if command == "losses":
+            steps.clear()  # one at a time, and its memory
             forget_peak()
             before = peak_mib()
-            steps[name] = getattr(module, name)(problem(name))
-            losses = [steps[name]() for _ in range(int(rest[0]))]
+            begin = time.perf_counter()
+            steps[name] = getattr(module, name.split("-")[0])(problem(name))
+            losses = [steps[name]()]
+            first = time.perf_counter() - begin
+            losses += [steps[name]() for _ in range(int(rest[0]) - 1)]
             forget_peak()
             steps[name]()
-            print(json.dumps({"losses": losses, "peak_mib": peak_mib() - before}), flush=True)
+            print(json.dumps({"losses": losses, "peak_mib": peak_mib() - before, "first_s": first}), flush=True)
         else:
             times, end = [], time.perf_counter() + float(rest[0])
             while time.perf_counter() < end or len(times) < 3:

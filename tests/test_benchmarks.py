@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 
 from benchmarks.__main__ import table
+from benchmarks.contestants import numpy as numpy_steps
+from benchmarks.contestants import pydgm as pydgm_steps
+from benchmarks.plot import plot
 from benchmarks.problems import STEPS, problem
-from benchmarks.race import race
+from benchmarks.race import check_equal, race
 
 
 def test_contestants_agree_and_the_report_is_whole() -> None:
@@ -19,8 +24,46 @@ def test_contestants_agree_and_the_report_is_whole() -> None:
         for figures in found.values():
             assert set(figures) == {"median_us", "min_us", "max_us", "peak_mib"}
             assert 0 < figures["min_us"] <= figures["median_us"] <= figures["max_us"]
+    assert set(report["products_us"]) == {"gan", "wgan_gp", "vae", "rbm"}
     lines = table({**report, "start": {"pydgm": 1.0}}).splitlines()
-    assert len(lines) == 2 + len(STEPS) + 1
+    assert len(lines) == 2 + len(STEPS) + 2
+    assert len({line.count("|") for line in lines}) == 1
+
+
+def test_a_compiled_step_takes_no_more_memory_than_one_by_hand() -> None:
+    """Arrays that live during a step of the VAE, model and optimiser included."""
+    peaks = {}
+    for contestant in (pydgm_steps, numpy_steps):
+        start = problem("vae")
+        tracemalloc.start()
+        step = contestant.vae(start)
+        for _ in range(2):
+            step()
+        tracemalloc.reset_peak()
+        step()
+        peaks[contestant] = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert peaks[pydgm_steps] <= peaks[numpy_steps]
+
+
+def test_a_contestant_that_computes_something_else_is_refused() -> None:
+    check_equal("gan", {"pydgm": [1.0, 0.5], "torch": [1.00001, 0.5]})
+    with pytest.raises(RuntimeError, match="gan: torch computes"):
+        check_equal("gan", {"pydgm": [1.0, 0.5], "torch": [1.0, 0.501]})
+
+
+def test_the_figure(tmp_path) -> None:
+    figures = {"median_us": 100.0, "min_us": 90.0, "max_us": 120.0, "peak_mib": 1.0}
+    grown = {"64": {"pydgm": {"median_us": 10.0, "first_s": 0.1}}, "128": {"pydgm": {"median_us": 20.0, "first_s": 0.2}}}
+    report = {
+        "steps": {"gan": {"pydgm": figures, "numpy": figures}, "planar": {"pydgm": figures}},
+        "products_us": {"gan": 70.0},
+        "growth": {"batch": grown, "depth": grown, "chain": {"10": 1.0, "100": 1.1}, "gradient_over_forward": {"a": 3.0}},
+        "versions": {"processor": "abacus"},
+        "date": "2000-01-01",
+    }
+    plot(report, str(tmp_path / "race.png"))
+    assert (tmp_path / "race.png").stat().st_size > 10_000
 
 
 def test_a_missing_peer_is_named() -> None:

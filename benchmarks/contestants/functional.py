@@ -60,6 +60,9 @@ class Losses:
         kl = np.sum(0.5 * (sigma * sigma + mu * mu - 1.0) - log_sigma, axis=1)
         return np.mean(np.sum(self.softplus(logits) - x * logits, axis=1) + kl)
 
+    def mlp(self, weights: Any, x: Any) -> Any:
+        return self.np.mean(self.np.square(mlp(weights, x, self.np.tanh)))
+
     def rbm(self, W: Any, a: Any, b: Any, v: Any, uh: Any, uv: Any) -> Any:
         np = self.np
 

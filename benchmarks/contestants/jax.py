@@ -8,7 +8,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from .functional import Losses, mlp
+from .functional import Losses
+from .functional import mlp as network
 
 Step = Callable[[], float]
 L = Losses(jnp, jax.grad)
@@ -39,7 +40,7 @@ def gan(p: dict[str, Any]) -> Step:
 
     @jax.jit
     def step(G: Any, g_state: Any, D: Any, d_state: Any) -> Any:
-        value, slopes = jax.value_and_grad(L.discriminator)(D, x, mlp(G, z, L.relu))
+        value, slopes = jax.value_and_grad(L.discriminator)(D, x, network(G, z, L.relu))
         D, d_state = L.adam(D, slopes, d_state)
         return *L.adam(G, jax.grad(L.generator)(G, D, z), g_state), D, d_state, value
 
@@ -82,3 +83,7 @@ def rbm(p: dict[str, Any]) -> Step:
         return float(value)
 
     return once
+
+
+def mlp(p: dict[str, Any]) -> Step:
+    return training(L.mlp, p["weights"], jnp.asarray(p["x"]))

@@ -105,3 +105,13 @@ def rbm(p: dict[str, Any]) -> Step:
         return W, a, b, dgm.mean(dgm.square(v - v1))
 
     return repeated(step, p["W"], p["a"], p["b"], data=(p["x"], p["uh"], p["uv"]))
+
+
+def mlp(p: dict[str, Any]) -> Step:
+    model, opt = network(p["weights"], dgm.tanh), optim.adam(LEARNING_RATE)
+
+    def step(model, state, x):
+        value, slope = dgm.value_and_grad(lambda model: dgm.mean(dgm.square(model(x))))(model)
+        return *opt.update(model, slope, state), value
+
+    return repeated(step, model, opt.init(model), data=(p["x"],))

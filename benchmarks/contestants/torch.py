@@ -18,7 +18,7 @@ def leaves(arrays: Any) -> list[Any]:
     return [torch.from_numpy(a.copy()).requires_grad_() for a in arrays]
 
 
-def mlp(weights: list[Any], x: Any, activation: Any) -> Any:
+def network(weights: list[Any], x: Any, activation: Any) -> Any:
     for w, b in zip(weights[:-2:2], weights[1:-2:2], strict=True):
         x = activation(torch.addmm(b, x, w))
     return torch.addmm(weights[-1], x, weights[-2])
@@ -34,15 +34,15 @@ def gan(p: dict[str, Any]) -> Step:
 
     def step() -> float:
         with torch.no_grad():
-            fake = mlp(G, z, torch.relu)
-        loss = softplus(-mlp(D, x, torch.relu)).mean() + softplus(mlp(D, fake, torch.relu)).mean()
+            fake = network(G, z, torch.relu)
+        loss = softplus(-network(D, x, torch.relu)).mean() + softplus(network(D, fake, torch.relu)).mean()
         d_opt.zero_grad()
         loss.backward()
         d_opt.step()
         g_opt.zero_grad()
         for w in D:
             w.requires_grad_(False)
-        softplus(-mlp(D, mlp(G, z, torch.relu), torch.relu)).mean().backward()
+        softplus(-network(D, network(G, z, torch.relu), torch.relu)).mean().backward()
         for w in D:
             w.requires_grad_(True)
         g_opt.step()
@@ -57,9 +57,9 @@ def wgan_gp(p: dict[str, Any]) -> Step:
 
     def step() -> float:
         between = (u * x + (1 - u) * fake).requires_grad_()
-        (slope,) = torch.autograd.grad(mlp(D, between, torch.tanh).sum(), between, create_graph=True)
+        (slope,) = torch.autograd.grad(network(D, between, torch.tanh).sum(), between, create_graph=True)
         penalty = (slope.norm(dim=1) - 1).square().mean()
-        loss = mlp(D, fake, torch.tanh).mean() - mlp(D, x, torch.tanh).mean() + 10 * penalty
+        loss = network(D, fake, torch.tanh).mean() - network(D, x, torch.tanh).mean() + 10 * penalty
         torch.autograd.grad(loss, D[:-1])  # the last bias cancels
         return loss.item()
 
@@ -92,9 +92,9 @@ def vae(p: dict[str, Any]) -> Step:
     x, eps, opt = torch.from_numpy(p["x"]), torch.from_numpy(p["eps"]), adam([*encoder, *decoder])
 
     def step() -> float:
-        mu, log_sigma = mlp(encoder, x, torch.relu).chunk(2, dim=1)
+        mu, log_sigma = network(encoder, x, torch.relu).chunk(2, dim=1)
         sigma = log_sigma.exp()
-        logits = mlp(decoder, mu + sigma * eps, torch.relu)
+        logits = network(decoder, mu + sigma * eps, torch.relu)
         kl = (0.5 * (sigma * sigma + mu * mu - 1) - log_sigma).sum(dim=1)
         loss = (binary_cross_entropy_with_logits(logits, x, reduction="none").sum(dim=1) + kl).mean()
         opt.zero_grad()
@@ -118,5 +118,19 @@ def rbm(p: dict[str, Any]) -> Step:
         a.add_((v - v1).sum(dim=0), alpha=rate)
         b.add_((h - h1).sum(dim=0), alpha=rate)
         return (v - v1).square().mean().item()
+
+    return step
+
+
+def mlp(p: dict[str, Any]) -> Step:
+    weights, x = leaves(p["weights"]), torch.from_numpy(p["x"])
+    opt = adam(weights)
+
+    def step() -> float:
+        opt.zero_grad()
+        loss = network(weights, x, torch.tanh).square().mean()
+        loss.backward()
+        opt.step()
+        return loss.item()
 
     return step

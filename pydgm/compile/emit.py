@@ -33,6 +33,7 @@ class Writer:
         self.plan, self.title = plan, title
         self.names: dict[int, str] = {}
         self.taken: set[str] = {"np", "backend", "operator", "float", "abs", "slice", "program"}
+        self.times: dict[str, int] = {}  # how often a name was asked for
         self.space: dict[str, Any] = {"np": numpy, "backend": backend, "operator": operator}
         self.constants: dict[Any, str] = {}
         self.heads: list[str] = []
@@ -43,9 +44,10 @@ class Writer:
         """``wanted`` as an identifier that is not taken yet."""
         name = re.sub(r"\W+", "_", wanted).strip("_") or "x"
         name = f"x_{name}" if keyword.iskeyword(name) or name[0].isdigit() else name
-        n, unique = 2, name
+        unique = name
         while unique in self.taken:
-            unique, n = f"{name}_{n}", n + 1
+            self.times[name] = self.times.get(name, 1) + 1
+            unique = f"{name}_{self.times[name]}"
         self.taken.add(unique)
         return unique
 
@@ -94,6 +96,8 @@ class Writer:
         if function in _RESHAPES and is_array and not isinstance(step.args[0], numpy.generic):
             view = f"{args[0]}.reshape({step.out.shape})"
             return view if id(step.out) in self.plan.views else f"np.array({view})"
+        if function is numpy.transpose and is_array and len(args) == 1:
+            return f"{args[0]}.T"
         if function is numpy.transpose and len(args) == 2:
             axes = step.args[1]
             return f"{args[0]}.T" if tuple(axes) == tuple(range(len(axes)))[::-1] else f"{args[0]}.transpose({args[1]})"
