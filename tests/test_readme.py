@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.__main__ import table
 from pydgm.lesson.claims import as_markdown
 
 ROOT = Path(__file__).parents[1]
@@ -70,8 +71,17 @@ def table_rows(text: str) -> list[list[str]]:
 
 def test_the_readmes_code_runs() -> None:
     blocks = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     space: dict[str, object] = {}
     for block in blocks:
         exec(block, space)
     space["test_swish"]()  # type: ignore[operator]
+    (program,) = re.findall(r"```text\n(.*?)```", README, flags=re.DOTALL)
+    assert program.split("    # ...: ")[0] in space["step"].source  # type: ignore[attr-defined]
+
+
+def test_the_readme_shows_the_race() -> None:
+    report = json.loads((ROOT / "benchmarks" / "report.json").read_text(encoding="utf-8"))
+    assert table(report) in README
+    assert report["date"] in README
+    assert (ROOT / "figures" / "benchmarks.png").exists()
