@@ -12,6 +12,7 @@ import ctypes
 import importlib
 import math
 import os
+import threading
 from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import Any, TypeAlias
@@ -25,17 +26,25 @@ Array: TypeAlias = Any
 
 
 recorders: list[Any] = []
-"""While a function is being compiled: who notes its calls."""
+"""While functions are being compiled: who notes their calls, each for its own thread."""
+
+
+def recorder() -> Any:
+    """Who notes the calls of this thread; ``None`` where nothing is being compiled."""
+    if not recorders:
+        return None
+    thread = threading.get_ident()
+    return next((r for r in reversed(recorders) if r.thread == thread), None)
 
 
 def recorded(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function that fills arrays in place, and so is noted as one call where it is given traced arrays."""
+    """A function that is noted as one call where it is given traced arrays."""
 
     @wraps(function)
-    def call(*args: Any) -> Any:
-        if recorders and recorders[-1].traces(args):
-            return recorders[-1].record(call, args, {})
-        return function(*args)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if recorders and (notes := recorder()) is not None and notes.traces((args, kwargs)):
+            return notes.record(call, args, kwargs)
+        return function(*args, **kwargs)
 
     return call
 
@@ -119,6 +128,7 @@ def _placed(like: Array | None) -> dict[str, Any]:
     return {} if device is None else {"device": device}
 
 
+@recorded
 def asarray(x: Any, dtype: Any = None, like: Array | None = None) -> Array:
     """``x`` (numbers, lists, a NumPy array) as an array of the library in use, on its device."""
     if xp.name == "array_api_strict" and isinstance(x, numpy.ndarray | numpy.generic):
@@ -126,6 +136,12 @@ def asarray(x: Any, dtype: Any = None, like: Array | None = None) -> Array:
         dtype = getattr(xp, x.dtype.name) if dtype is None else dtype
         x = x.tolist()
     return xp.asarray(x, dtype=dtype, **_placed(like))
+
+
+def to_float(x: Any) -> float:
+    """A Python float, which takes on the dtype of the arrays that it meets; an array of one number does not."""
+    notes = recorder()
+    return notes.record(float, (x,), {}) if notes is not None and notes.traces(x) else float(x)
 
 
 def to_numpy(x: Array) -> numpy.ndarray[Any, Any]:

@@ -32,7 +32,9 @@ def static(default: Any = dataclasses.MISSING) -> Any:
 
 
 class _Same:
-    """A static value that compares as one thing: arrays by their content, not element by element."""
+    """A static value that compares as one thing, also with a bare value: arrays by their content, not element by element."""
+
+    holds = True
 
     def __init__(self, value: Any) -> None:
         self.value = value
@@ -50,7 +52,7 @@ def _equal(a: Any, b: Any) -> bool:
     if isinstance(a, list | tuple) and type(a) is type(b):
         return len(a) == len(b) and all(map(_equal, a, b))
     if is_array(a) and is_array(b):
-        return a.shape == b.shape and a.dtype == b.dtype and bool((to_numpy(a) == to_numpy(b)).all())
+        return a.shape == b.shape and a.dtype == b.dtype and to_numpy(a).tobytes() == to_numpy(b).tobytes()
     return not is_array(a) and not is_array(b) and bool(a == b)
 
 

@@ -10,11 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, TypeVar
 
-import numpy
-
 from . import trees
 from .autodiff import grad, sqrt
-from .backend import copy, is_array, xp
+from .backend import copy, is_array, to_float, xp
 from .compile import compile
 from .errors import TreeError, shape_text
 
@@ -44,7 +42,7 @@ class State(NamedTuple):
 def _rate(learning_rate: Rate, step: float) -> float:
     """A Python number, which leaves float32 weights float32; a schedule written with NumPy answers in float64."""
     rate = learning_rate(step) if callable(learning_rate) else learning_rate
-    return float(rate) if isinstance(rate, numpy.generic | numpy.ndarray) else rate
+    return to_float(rate) if is_array(rate) else rate
 
 
 def _check(model: Tree, gradient: Tree) -> None:

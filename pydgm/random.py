@@ -7,6 +7,7 @@ from typing import Any
 from . import backend
 from .autodiff import stop_gradient
 from .backend import Array, xp
+from .errors import caller
 
 
 class Generator:
@@ -16,12 +17,14 @@ class Generator:
     """
 
     def __init__(self, seed: int | Any = 0) -> None:
+        _not_while_recording("makes a generator")
         self._rng = backend.default_rng(seed)
 
     def _draw(self, method: str, dtype: str, *arguments: Any) -> Array:
         """A draw, or, while a function is being compiled, the note that its program shall draw."""
-        if backend.recorders:
-            return backend.recorders[-1].draw(self, method, dtype, *arguments)
+        notes = backend.recorder()
+        if notes is not None:
+            return notes.draw(self, method, dtype, *arguments)
         return self.draw_now(method, dtype, *arguments)
 
     def draw_now(self, method: str, dtype: str, *arguments: Any) -> Array:
@@ -37,6 +40,7 @@ class Generator:
 
     def restore(self, state: Any) -> None:
         """Go back to where :meth:`state` was taken."""
+        _not_while_recording("restores a generator")
         self._rng.bit_generator.state = state
 
     def normal(self, shape: int | tuple[int, ...] = (), dtype: str = "float32") -> Array:
@@ -74,3 +78,10 @@ class Generator:
             raise ValueError(f"batches of {size} from {n} examples: wanted between 1 and {n}")
         order = self.permutation(n)
         return (order[i : i + size] for i in range(0, n - size + 1, size))
+
+
+def _not_while_recording(what: str) -> None:
+    """A compiled function's draws go on from call to call: a stream cannot begin inside it."""
+    notes = backend.recorder()
+    if notes is not None and notes.open:
+        raise RuntimeError(f"a compiled function {what}: do that outside, and let it draw from there {caller()}")

@@ -57,15 +57,33 @@ def join_of(cls: type) -> Join:
     return _containers[cls][1]
 
 
+class Order(tuple[Any, ...]):
+    """The keys of a dict as they were put in. Orders are all equal: {"w", "b"} and {"b", "w"} are one structure."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Order)
+
+    def __ne__(self, other: object) -> bool:
+        return not isinstance(other, Order)
+
+    def __hash__(self) -> int:
+        return 0
+
+
 def _split_dict(x: dict[Any, Any]) -> tuple[tuple[Any, ...], tuple[Any, ...], Any]:
     try:
-        keys = tuple(sorted(x))  # {"w", "b"} and {"b", "w"} are one structure
+        keys = tuple(sorted(x))
     except TypeError:
         keys = tuple(x)
-    return keys, tuple([x[k] for k in keys]), None
+    return keys, tuple([x[k] for k in keys]), Order(x)
 
 
-register(dict, _split_dict, lambda cls, keys, values, _: dict(zip(keys, values, strict=True)))
+def _join_dict(cls: type, keys: tuple[Any, ...], values: list[Any], order: Any) -> dict[Any, Any]:
+    found = dict(zip(keys, values, strict=True))
+    return found if order == keys else {key: found[key] for key in tuple(order)}
+
+
+register(dict, _split_dict, _join_dict)
 register(list, lambda x: (tuple(range(len(x))), tuple(x), None), lambda cls, keys, values, _: list(values))
 register(tuple, lambda x: (tuple(range(len(x))), tuple(x), None), lambda cls, keys, values, _: tuple(values))
 

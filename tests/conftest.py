@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+import pydgm as dgm
 from pydgm import data
 
 # The same examples in every run, so that a red test is red again on the next machine.
@@ -17,6 +19,14 @@ settings.register_profile("search", max_examples=500, **SLOW)
 settings.load_profile("repeatable")
 
 _missing: set[str] = set()
+
+
+@pytest.fixture(params=["device1", "no_float64"])
+def strict(request) -> Iterator[str]:
+    """NumPy behind the bare standard, on a device that refuses implicit conversion: a stand-in for a GPU library."""
+    dgm.use("array_api_strict", device=request.param)
+    yield request.param
+    dgm.use("numpy")
 
 
 @pytest.fixture

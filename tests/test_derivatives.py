@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 import scipy.special
@@ -46,14 +44,6 @@ def test_float32_stays_float32(case: Case, data) -> None:
         assert got.dtype == np.float32
     for x, g in zip(arguments, gradients, strict=True):
         assert g.shape == x.shape
-
-
-@pytest.fixture(params=["device1", "no_float64"])
-def strict(request) -> Iterator[str]:
-    """NumPy behind the bare standard, on a device that refuses implicit conversion: a stand-in for a GPU library."""
-    dgm.use("array_api_strict", device=request.param)
-    yield request.param
-    dgm.use("numpy")
 
 
 def lifted(option, lift):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from ..backend import Array, xp
+from ..backend import Array, is_array, recorded, xp
 from .tensor import operation
 
 
@@ -55,15 +55,20 @@ def negative(x: Array, /) -> Array:
 
 
 def _pow_base(g: Array, y: Array, x: Array, p: Array) -> Array:
-    if isinstance(p, int | float):
-        return g * (p * pow(x, p - 1)) if p != 0 else g * 0.0
+    if not is_array(p):  # a number; while a function is being compiled, one without a known value
+        return g * 0.0 if isinstance(p, int | float) and p == 0 else g * (p * pow(x, p - 1))
     none = equal(p, 0)  # p x^(p-1) is 0 there, and not 0 * inf where x is 0 too
     return g * where(none, 0.0, p * pow(x, where(none, 1.0, p - 1)))
 
 
+@recorded
+def _log_of_number(x: float) -> float:
+    return math.log(x) if x > 0 else 0.0
+
+
 def _pow_exponent(g: Array, y: Array, x: Array, p: Array) -> Array:
-    if isinstance(x, int | float):
-        return g * y * (math.log(x) if x > 0 else 0.0)
+    if not is_array(x):
+        return g * y * _log_of_number(x)
     some = greater(x, 0)
     return g * y * where(some, log(where(some, x, 1.0)), 0.0)
 

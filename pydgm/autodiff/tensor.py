@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from functools import wraps
 from typing import Any, NamedTuple, ParamSpec
 
-from ..backend import Array, is_array, is_floating, recorders, xp
+from ..backend import Array, is_array, is_floating, recorder, recorders, xp
 from ..errors import BackendError, NaNError, ShapeError, TaughtError, caller, shape_text
 
 P = ParamSpec("P")
@@ -243,6 +243,7 @@ def pull_back(level: int, outputs: Sequence[Any], cotangents: Sequence[Array], i
                 else:
                     uses[id(x)] = 1
                     nodes.append(x)
+    notes = recorder() if recorders else None
     ready = [out for out in nodes if uses[id(out)] == 0]
     while ready:
         node = ready.pop()
@@ -250,8 +251,8 @@ def pull_back(level: int, outputs: Sequence[Any], cotangents: Sequence[Array], i
         if op is None:  # an input of the transformation: its gradient stays in the table
             continue
         g = gradients.pop(id(node), None)
-        if recorders:
-            recorders[-1].deriving(node.value)
+        if notes is not None:
+            notes.deriving(node.value)
         args = [x.value if type(x) is Tensor and x.level == level else x for x in node.args]
         for i, x in enumerate(node.args):
             if type(x) is not Tensor or x.level != level:
@@ -273,9 +274,9 @@ def pull_back(level: int, outputs: Sequence[Any], cotangents: Sequence[Array], i
             if uses[id(x)] == 0:
                 ready.append(x)
     found = [gradients.get(id(x)) for x in inputs]
-    if recorders:
-        recorders[-1].deriving(None)
-        recorders[-1].name_gradients([x.value for x in inputs], found)
+    if notes is not None:
+        notes.deriving(None)
+        notes.name_gradients([x.value for x in inputs], found)
     return found
 
 

@@ -61,7 +61,7 @@ def _run(name: str, f: Callable[..., Any], args: tuple[Any, ...], kwargs: Any, a
         if not -len(args) <= n < len(args):
             raise TypeError(f"{name}: there is no argument {n}, the function was called with {len(args)} {caller()}")
         leaves, structure = trees.flatten(args[n])
-        leaves = [backend.asarray(x) if isinstance(x, float) and not is_array(x) else x for x in leaves]
+        leaves = [x if is_array(x) else backend.asarray(x) for x in leaves]
         for i, x in enumerate(leaves):
             if not is_floating(x):
                 path = trees.paths(structure)[i]

@@ -23,8 +23,8 @@ from ..errors import caller
 from .emit import emit
 from .plan import plan
 from .record import Recorder, Traced, TraceError, nodes
-from .unpack import packer, unpacker
-from .watch import Watched, check, watch
+from .unpack import exactly, packer, unpacker
+from .watch import Watched, check, watch, watch_settings
 
 __all__ = ["Compiled", "TraceError", "compile", "eager"]
 
@@ -53,7 +53,7 @@ class Program(NamedTuple):
     constants: dict[str, Any]  # what the source names and does not define
     arrays: list[int]  # which leaves of the arguments are arrays
     donated: list[int]  # which of them may be written over
-    owners: frozenset[int]  # the memory of the constants
+    owners: frozenset[int | None]  # the memory of the constants
     watched: list[Watched]  # what the function uses and is not given
 
 
@@ -62,7 +62,10 @@ class Compiled:
 
     def __init__(self, function: Callable[..., Any], donate: tuple[int, ...]) -> None:
         self.function, self.donate = function, donate
+        if any(n < 0 for n in donate):
+            raise ValueError(f"compile: donate names arguments by their position, from 0; got {donate}")
         self.traces = 0
+        self._last_donated = max(donate, default=-1)
         self._programs: dict[Any, Program] = {}
         self._latest: Program | None = None
         self._lock = threading.Lock()  # a program's buffers serve one call at a time
@@ -85,14 +88,15 @@ class Compiled:
         return self._latest
 
     def __call__(self, *args: Any, **named: Any) -> Any:
-        if named:
+        if named or len(args) <= self._last_donated:
             bound = inspect.signature(self.function).bind(*args, **named)
-            if bound.kwargs:
-                raise TypeError(
-                    f"{self.__name__}: a compiled function takes no keyword-only arguments, {list(bound.kwargs)} {caller()}"
-                )
+            by_name = [p.name for p in bound.signature.parameters.values() if p.kind in (p.KEYWORD_ONLY, p.VAR_KEYWORD)]
+            given = [name for name in by_name if name in bound.arguments]
+            if given:
+                raise TypeError(f"{self.__name__}: a compiled function takes no keyword-only arguments, {given} {caller()}")
+            bound.apply_defaults()
             args = bound.args
-        if _eager or watching_nans or backend.recorders or backend.xp.name != "numpy":
+        if _eager or watching_nans or backend.recorder() is not None or backend.xp.name != "numpy":
             return self.function(*args)
         program = self._latest
         leaves = None if program is None else program.unpack(args)
@@ -102,9 +106,10 @@ class Compiled:
             if Tensor in kinds:  # inside a transformation: its derivative is wanted, so it runs as it is written
                 return self.function(*args)
             with self._lock:
-                program = self._programs.get((structure, kinds))
+                key = (exactly(structure), kinds)
+                program = self._programs.get(key)
                 if program is None:
-                    program = self._programs[structure, kinds] = self._record(leaves, structure, kinds)
+                    program = self._programs[key] = self._record(leaves, structure, kinds)
         with self._lock:
             self._latest = program
             check(program.watched, self.__name__)
@@ -112,9 +117,11 @@ class Compiled:
             given = [leaves[i] for i in program.donated]
             if given:
                 _separate(leaves, program)
+                _spend(given)  # also where the program raises: it may have written over them by then
             results = program.run(*leaves)
             if given:
-                results = _handed_over(given, results)
+                ids = {id(x) for x in given}
+                results = [r.view() if id(r) in ids else r for r in results]
         return program.pack(results)
 
     def _record(self, leaves: list[Any], structure: trees.Structure, kinds: tuple[Any, ...]) -> Program:
@@ -127,8 +134,10 @@ class Compiled:
             outputs, out_structure = trees.flatten(result)
             del result
         finally:
-            backend.recorders.pop()
-            recorder.close()
+            backend.recorders.remove(recorder)
+            recorder.open = False
+            recorder.restore()
+        recorder.check_constants()
         for t, name in zip(outputs, trees.paths(out_structure, "new"), strict=True):
             if type(t) is Traced and not t.node.name:
                 t.node.name = name
@@ -146,8 +155,8 @@ class Compiled:
             constants,
             [i for i, x in enumerate(leaves) if isinstance(x, numpy.ndarray)],
             donated,
-            frozenset(map(_owner, constants.values())),
-            watch(self.function),
+            frozenset([_owner(x) for x in constants.values() if isinstance(x, numpy.ndarray)]),
+            watch(self.function) + watch_settings(structure),
         )
 
     def _refuse_spent(self, args: tuple[Any, ...], leaves: list[Any]) -> None:
@@ -161,35 +170,43 @@ class Compiled:
                 )
 
 
-def _owner(x: Any) -> int:
-    """Whose memory ``x`` shows."""
+def _owner(x: Any) -> int | None:
+    """Whose memory ``x`` shows; ``None`` where that is no array."""
     while isinstance(x, numpy.ndarray) and isinstance(x.base, numpy.ndarray):
         x = x.base
-    return id(x)
+    return id(x) if getattr(x, "base", None) is None else None
 
 
 def _separate(leaves: list[Any], program: Program) -> None:
     """What may be written over must be nobody else's memory: a donated array that is also another argument is copied."""
     arrays = [leaves[i] for i in program.arrays]
     owners = [id(x) if (b := x.base) is None else id(b) if getattr(b, "base", x) is None else _owner(x) for x in arrays]
-    alone = len(set(owners)) == len(owners) and program.owners.isdisjoint(owners)
+    alone = len(set(owners)) == len(owners) and program.owners.isdisjoint(owners) and None not in owners
     if alone and False not in [leaves[i].flags.writeable for i in program.donated]:
         return
     times = Counter(owners)
     for i in program.donated:
         owner = _owner(leaves[i])
-        if times[owner] > 1 or owner in program.owners or not leaves[i].flags.writeable:
-            leaves[i] = leaves[i].copy(order="K")
+        if owner is None or times[owner] > 1 or owner in program.owners or not leaves[i].flags.writeable:
+            leaves[i] = _copied(leaves[i])
 
 
-def _handed_over(given: list[Any], results: list[Any]) -> list[Any]:
-    """The donated arrays are spent; what is in their memory now is returned under a new name."""
-    spent = {id(x): weakref.ref(x) for x in given}
-    _spent.update(spent)
+def _copied(x: Any) -> Any:
+    """A copy with the same strides: sums over other ones round differently."""
+    reach = [(n - 1) * s for n, s in zip(x.shape, x.strides, strict=True)] if x.size else []
+    below = -sum(r for r in reach if r < 0)
+    memory = numpy.empty(below + sum(r for r in reach if r > 0) + x.itemsize, numpy.uint8)
+    copy = numpy.ndarray(x.shape, x.dtype, memory, below, x.strides)
+    copy[...] = x
+    return copy
+
+
+def _spend(given: list[Any]) -> None:
+    """The donated arrays may not be used again; what is in their memory afterwards is returned as a new view."""
+    _spent.update({id(x): weakref.ref(x) for x in given})
     if len(_spent) > _MANY:
         for key in [key for key, x in _spent.items() if x() is None]:
             del _spent[key]
-    return [r.view() if id(r) in spent else r for r in results]
 
 
 def _names(function: Callable[..., Any], structure: trees.Structure) -> list[str]:
@@ -206,7 +223,9 @@ def _names(function: Callable[..., Any], structure: trees.Structure) -> list[str
 
 
 def _kind(x: Any) -> Any:
-    return (x.shape, x.dtype, x.strides) if isinstance(x, numpy.ndarray) else type(x)
+    if type(x) is numpy.ndarray:
+        return x.shape, x.dtype, x.strides
+    return (x.shape, x.dtype, x.strides, type(x)) if isinstance(x, numpy.ndarray) else type(x)
 
 
 def _ranges(structure: trees.Structure) -> list[int]:

@@ -21,6 +21,8 @@ from .record import Draw, Node, Step
 from .simplify import identity
 
 _INFIX = {operator.add: "+", operator.sub: "-", operator.mul: "*", operator.truediv: "/", operator.pow: "**"}
+_INFIX |= {operator.mod: "%", operator.floordiv: "//", operator.and_: "&", operator.or_: "|", operator.xor: "^"}
+_INFIX |= {operator.lt: "<", operator.le: "<=", operator.gt: ">", operator.ge: ">=", operator.eq: "==", operator.ne: "!="}
 _RESHAPES = {numpy.reshape, numpy.expand_dims, numpy.squeeze}
 _REDUCE = {numpy.sum: "np.add.reduce", numpy.max: "np.maximum.reduce", numpy.min: "np.minimum.reduce"}
 assert set(_REDUCE) == REDUCTIONS
@@ -63,10 +65,12 @@ class Writer:
             return "..."
         if isinstance(x, slice):
             return f"slice({self.text(x.start)}, {self.text(x.stop)}, {self.text(x.step)})"
-        if x is None or (isinstance(x, bool | int | float | str) and not isinstance(x, numpy.generic) and _literal(x)):
+        if x is None or (type(x) in (bool, int, float, str) and _literal(x)):
             return repr(x)
         if isinstance(x, numpy.dtype) or (isinstance(x, type) and issubclass(x, numpy.generic)):
-            return f"np.{numpy.dtype(x).name}"
+            dtype = numpy.dtype(x)
+            if dtype.isnative and getattr(numpy, dtype.name, None) is dtype.type:
+                return f"np.{dtype.name}"
         key = identity(x)
         if key not in self.constants:
             self.constants[key] = self.fresh(
@@ -80,7 +84,8 @@ class Writer:
         function = step.function
         args = [self.text(x) for x in step.args]
         if function in _INFIX:
-            return f"{args[0]} {_INFIX[function]} {args[1]}"
+            left, right = (f"({x})" if x.startswith("-") else x for x in args)
+            return f"{left} {_INFIX[function]} {right}"
         if function is float:
             return f"float({args[0]})"
         if function is operator.abs:
@@ -93,17 +98,20 @@ class Writer:
             name = self.text(function.generator)
             return f"{name}.draw_now({', '.join([repr(function.method), repr(function.dtype), *args])})"
         is_array = step.out.array  # not a number
-        if function in _RESHAPES and is_array and not isinstance(step.args[0], numpy.generic):
+        plain = not step.kwargs or function is not numpy.reshape  # np.reshape(x, shape, order=...) is written as it is
+        if function in _RESHAPES and plain and len(args) <= 2 and is_array and getattr(step.args[0], "array", False):
             view = f"{args[0]}.reshape({step.out.shape})"
             return view if id(step.out) in self.plan.views else f"np.array({view})"
-        if function is numpy.transpose and is_array and len(args) == 1:
+        if function is numpy.transpose and is_array and len(args) == 1 and not step.kwargs:
             return f"{args[0]}.T"
-        if function is numpy.transpose and len(args) == 2:
+        if function is numpy.transpose and len(args) == 2 and isinstance(step.args[1], tuple):
             axes = step.args[1]
             return f"{args[0]}.T" if tuple(axes) == tuple(range(len(axes)))[::-1] else f"{args[0]}.transpose({args[1]})"
         if function in COPIES and is_array:
-            made = f"np.broadcast_to({args[0]}, {args[1]})" if function is backend.repeated else args[0]
-            return f"np.array({made}, {self.text(step.out.dtype)})"
+            if function is backend.repeated:
+                return f'np.array(np.broadcast_to({args[0]}, {args[1]}), {self.text(step.out.dtype)}, order="C")'
+            if len(args) == 2 and not step.kwargs:
+                return f"np.array({args[0]}, {self.text(step.out.dtype)})"
         named = [f"{key}={self.text(value)}" for key, value in step.kwargs.items()] + ([f"out={into}"] if into else [])
         if function in _REDUCE and len(args) == 1:
             return f"{_REDUCE[function]}({', '.join([args[0], *(named if 'axis' in step.kwargs else ['axis=None', *named])])})"
@@ -112,12 +120,12 @@ class Writer:
     def quick_call(self, step: Step, into: str | None) -> str | None:
         """The same call in the form that NumPy reads fastest: ``out`` by position, a number as an array of its dtype."""
         function = step.function
-        if not isinstance(function, numpy.ufunc) or step.kwargs:
+        if not _is_numpys(function) or step.kwargs:
             return None
         arrays = [x for x in step.args if type(x) is Node and x.array and x.dtype.kind == "f"]
         args = []
         for x in step.args:
-            if type(x) in (int, float) and len(arrays) == 1 == len(step.args) - 1 and function is not numpy.power:
+            if type(x) in (int, float) and len(arrays) == 1 == len(step.args) - 1 and function in _WITH_NUMBERS:
                 args.append(self.hidden(f"number{len(self.space)}", numpy.array(x, arrays[0].dtype)))
             else:
                 args.append(self.text(x))
@@ -135,15 +143,24 @@ class Writer:
         self.quick_lines.append(quick or text)
 
     def function_name(self, function: Callable[..., Any]) -> str:
-        if isinstance(function, numpy.ufunc):
+        if _is_numpys(function):
             return f"np.{function.__name__}"
-        if function.__module__ in ("numpy", "numpy.linalg"):
+        if getattr(function, "__module__", "") in ("numpy", "numpy.linalg") and not isinstance(function, numpy.ufunc):
             return f"{function.__module__.replace('numpy', 'np')}.{function.__name__}"
         key = identity(function)
         if key not in self.constants:
             self.constants[key] = self.fresh(function.__name__)
             self.space[self.constants[key]] = function
         return self.constants[key]
+
+
+_WITH_NUMBERS = {numpy.add, numpy.subtract, numpy.multiply, numpy.divide, numpy.maximum, numpy.minimum}
+_WITH_NUMBERS |= {numpy.less, numpy.less_equal, numpy.greater, numpy.greater_equal, numpy.equal, numpy.not_equal}
+
+
+def _is_numpys(function: Any) -> bool:
+    """True for NumPy's own ufuncs: others may have the same names."""
+    return isinstance(function, numpy.ufunc) and getattr(numpy, function.__name__, None) is function
 
 
 def _literal(x: Any) -> bool:
@@ -160,6 +177,8 @@ def _key(key: Any, text: str, writer: Writer) -> str:
             parts.append(":".join(ends) + ("" if k.step is None else f":{writer.text(k.step)}"))
         else:
             parts.append(writer.text(k))
+    if isinstance(key, tuple) and len(parts) == 1:
+        return f"{parts[0]},"
     return ", ".join(parts) if parts else "()"
 
 
@@ -196,7 +215,10 @@ def emit(plan: Plan, inputs: list[Node], outputs: list[Any], title: str) -> tupl
         name = w.names[id(step.out)] = w.fresh(step.out.name or _title(step))
         w.line(f"{name} = {right}", quick and f"{name} = {quick}")
     # a constant that is returned is the caller's to change: a copy each time
-    results = [f"{w.text(x)}.copy()" if isinstance(x, numpy.ndarray) else w.text(x) for x in outputs]
+    # and so is one of two results that were merged into one
+    made_twice = [type(x) is Node and x.array and plan.resolve(x) is not x for x in outputs]
+    copies = [isinstance(x, numpy.ndarray) or twice for x, twice in zip(outputs, made_twice, strict=True)]
+    results = [f"{w.text(x)}.copy()" if copied else w.text(x) for x, copied in zip(outputs, copies, strict=True)]
     parameters = ", ".join(w.names[id(t)] for t in inputs)
     known = [f"# {name}: {_described(w.space[name])}" for name in w.constants.values()]
     w.line(f"return [{', '.join(results)}]")

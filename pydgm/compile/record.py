@@ -8,7 +8,10 @@ each call to the recorder. A call is made for real, so shapes and dtypes are tho
 
 from __future__ import annotations
 
+import functools
 import operator
+import threading
+import zlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -34,6 +37,13 @@ class Node:
         self.strides = value.strides if self.array else ()
         self.owns = getattr(value, "base", None) is None
         self.name, self.line, self.view_of = name, line, view_of
+
+    @classmethod
+    def like(cls, other: Node) -> Node:
+        """A value of the same kind, in memory of its own."""
+        node = cls(numpy.empty(other.shape, other.dtype), line=other.line)
+        node.strides = other.strides
+        return node
 
     @property
     def layout(self) -> Any:
@@ -72,16 +82,26 @@ class Traced:
 
     @property
     def is_number(self) -> bool:
-        """A Python float, which follows Python's arithmetic and takes on the dtype of what it meets."""
-        return isinstance(self.value, float) and not isinstance(self.value, numpy.generic)
+        """A Python number, which follows Python's arithmetic and takes on the dtype of what it meets."""
+        return type(self.value) in _NUMBERS
 
-    shape = property(lambda self: getattr(self.value, "shape", ()))
-    dtype = property(lambda self: getattr(self.value, "dtype", "python float"))
-    ndim = property(lambda self: getattr(self.value, "ndim", 0))
-    size = property(lambda self: getattr(self.value, "size", 1))
+    # as of the value: a Python number has no shape and no dtype
+    shape = property(lambda self: self.value.shape)
+    dtype = property(lambda self: self.value.dtype)
+    ndim = property(lambda self: self.value.ndim)
+    size = property(lambda self: self.value.size)
     device = property(lambda self: self.value.device)
     T = property(lambda self: numpy.transpose(self))
     mT = property(lambda self: numpy.matrix_transpose(self))  # noqa: N815
+
+    def __getattr__(self, name: str) -> Any:
+        """``x.sum(axis=0)`` is ``np.sum(x, axis=0)``."""
+        if name not in _METHODS or not hasattr(self.value, name):
+            raise AttributeError(f"a traced {type(self.value).__name__} has no attribute {name!r} {caller()}")
+        function = getattr(numpy, name)
+        if name not in ("reshape", "transpose"):
+            return functools.partial(function, self)
+        return lambda *sizes, **options: function(self, *([sizes] if sizes and isinstance(sizes[0], int) else sizes), **options)
 
     def __len__(self) -> int:
         return len(self.value)
@@ -90,16 +110,18 @@ class Traced:
         return (self[i] for i in range(len(self)))
 
     def __repr__(self) -> str:
-        return f"Traced({self.shape} {self.dtype})"
+        return f"Traced({getattr(self.value, 'shape', type(self.value).__name__)} {getattr(self.value, 'dtype', '')})"
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        if any(hasattr(x, "level") for x in inputs):
+        if _any_tensor(inputs):
             return NotImplemented  # a tensor knows what to do
         if method == "__call__" and "out" not in kwargs:
             return self.recorder.record(ufunc, inputs, kwargs)
         raise TraceError(f"np.{ufunc.__name__}.{method} with {list(kwargs)} cannot be recorded")
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        if _any_tensor(args) or _any_tensor(kwargs):
+            return NotImplemented
         if function in _KNOWN_FROM_SHAPES:
             return function(*_values(args), **_values(kwargs))
         return self.recorder.record(function, args, kwargs)
@@ -108,6 +130,8 @@ class Traced:
         return self.recorder.record(backend.index, (self, key), {})
 
     def __pow__(self, other: Any) -> Any:
+        if hasattr(other, "level"):
+            return NotImplemented
         return self.recorder.record(operator.pow, (self, other), {})
 
     def __rpow__(self, other: Any) -> Any:
@@ -131,12 +155,24 @@ class Traced:
             "float(), int() or NumPy conversion; use dgm.where, or return the value"
         )
 
-    __bool__ = __float__ = __int__ = __index__ = __complex__ = __array__ = item = tolist = _no_value
+    __bool__ = __float__ = __int__ = __index__ = __complex__ = __array__ = __format__ = item = tolist = _no_value
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        raise TraceError("a traced array is not changed in place: build the result with dgm.where, dgm.concat or dgm.stack")
+
+
+_NUMBERS = (bool, int, float, complex)
+_METHODS = {"sum", "mean", "max", "min", "prod", "std", "var", "argmax", "argmin", "clip", "cumsum", "astype"}
+_METHODS |= {"any", "all", "dot", "reshape", "transpose", "squeeze", "ravel"}
+_UFUNCS = {"add": "add", "sub": "subtract", "mul": "multiply", "truediv": "divide", "mod": "remainder"}
+_UFUNCS |= {"floordiv": "floor_divide", "lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal"}
+_UFUNCS |= {"eq": "equal", "ne": "not_equal", "and": "bitwise_and", "or": "bitwise_or", "xor": "bitwise_xor"}
+_UFUNCS |= {"matmul": "matmul"}
 
 
 def _operators() -> None:
-    def binary(name: str, ufunc: Any) -> None:
-        plain = getattr(operator, name)
+    def define(name: str, ufunc: Any) -> None:
+        plain = getattr(operator, {"and": "and_", "or": "or_"}.get(name, name))
 
         def call(self: Traced, other: Any) -> Any:
             if hasattr(other, "level"):
@@ -146,41 +182,46 @@ def _operators() -> None:
         def reflected(self: Traced, other: Any) -> Any:
             return self.recorder.record(plain if _numbers(self, other) else ufunc, (other, self), {})
 
+        def in_place(self: Traced, other: Any) -> Any:
+            if isinstance(self.value, numpy.ndarray):
+                raise TraceError("an array is not changed in place in a compiled function: write x = x + y for x += y")
+            return call(self, other)
+
         setattr(Traced, f"__{name}__", call)
-        setattr(Traced, f"__r{name}__", reflected)
+        if name not in ("lt", "le", "gt", "ge", "eq", "ne"):
+            setattr(Traced, f"__r{name}__", reflected)
+            setattr(Traced, f"__i{name}__", in_place)
 
-    for name, ufunc in (("add", numpy.add), ("sub", numpy.subtract), ("mul", numpy.multiply), ("truediv", numpy.divide)):
-        binary(name, ufunc)
-    for name in ("lt", "le", "gt", "ge", "eq", "ne", "and", "or", "matmul", "mod", "floordiv"):
-        known = {"lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal", "eq": "equal", "ne": "not_equal"}
-        known |= {"and": "bitwise_and", "or": "bitwise_or", "matmul": "matmul", "mod": "remainder", "floordiv": "floor_divide"}
-        ufunc = getattr(numpy, known[name])
-        setattr(Traced, f"__{name}__", lambda self, other, f=ufunc: _unless_tensor(self, f, other))
-        if name in ("and", "or", "matmul"):
-            setattr(Traced, f"__r{name}__", lambda self, other, f=ufunc: self.recorder.record(f, (other, self), {}))
+    for name, full in _UFUNCS.items():
+        define(name, getattr(numpy, full))
 
 
-def _unless_tensor(self: Traced, ufunc: Any, other: Any) -> Any:
-    return NotImplemented if hasattr(other, "level") else self.recorder.record(ufunc, (self, other), {})
+def _any_tensor(x: Any) -> bool:
+    """True where a tensor stands among the arguments, at any depth."""
+    if isinstance(x, dict):
+        x = list(x.values())
+    return any(map(_any_tensor, x)) if isinstance(x, list | tuple) else hasattr(x, "level")
 
 
 def _numbers(a: Traced, b: Any) -> bool:
-    return a.is_number and (isinstance(b, int | float) or (type(b) is Traced and b.is_number))
+    return a.is_number and (type(b) in _NUMBERS or (type(b) is Traced and b.is_number))
 
 
 _operators()
 _KNOWN_FROM_SHAPES = {numpy.zeros_like, numpy.ones_like, numpy.shape, numpy.ndim, numpy.size}
 
 
-_SELECTING = {numpy.nonzero, numpy.flatnonzero, numpy.argwhere, numpy.unique, numpy.compress, numpy.extract}
+_SELECTING = {numpy.nonzero, numpy.flatnonzero, numpy.argwhere, numpy.unique, numpy.compress, numpy.extract, numpy.bincount}
+_SELECTING |= {numpy.intersect1d, numpy.union1d, numpy.setdiff1d, numpy.setxor1d, numpy.trim_zeros, numpy.histogram_bin_edges}
+_SELECTING |= {numpy.unique_all, numpy.unique_counts, numpy.unique_inverse, numpy.unique_values}
 
 
-def _shape_depends_on_values(function: Any, args: tuple[Any, ...]) -> bool:
+def _shape_depends_on_values(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     """True for masks, and for NumPy's functions that return as many numbers as they find."""
     if function in (backend.index, backend.scatter_add):
-        return any(t.dtype == bool for t in traced_in(args[1:2]))
-    if function is numpy.repeat:
-        return bool(traced_in(args[1:]))
+        return any(not t.is_number and t.dtype == bool for t in traced_in(args[1:2]))
+    if function in (numpy.repeat, numpy.delete, numpy.insert):
+        return bool(traced_in(args[1:]) or traced_in(kwargs))
     return function in _SELECTING or (function is numpy.where and len(args) == 1)
 
 
@@ -222,6 +263,15 @@ def nodes(x: Any) -> Any:
     return _replaced(x, lambda t: t.node)
 
 
+_SAMPLE = 1 << 20  # bytes
+
+
+def fingerprint(array: Any, sample: int = _SAMPLE) -> int:
+    """Of the numbers in ``array``: all, or ``sample`` bytes of them, evenly spread."""
+    flat = array.reshape(-1) if array.flags.c_contiguous else array.ravel(order="K")
+    return zlib.crc32(flat[:: max(1, flat.nbytes // sample)].tobytes()) if not array.dtype.hasobject else 0
+
+
 def _base(value: Any) -> Any:
     while isinstance(value, numpy.ndarray) and isinstance(value.base, numpy.ndarray):
         value = value.base
@@ -234,6 +284,8 @@ class Recorder:
     def __init__(self) -> None:
         self.steps: list[Step] = []
         self.generators: dict[int, tuple[Any, Any]] = {}  # each generator that was used, and its state before
+        self.thread = threading.get_ident()
+        self.constants: dict[int, tuple[Any, int, str]] = {}
         self.open = True
         self.derived = ""  # while a derivative is computed: the line of what it is the derivative of
 
@@ -250,29 +302,45 @@ class Recorder:
                 raise TraceError(
                     f"a traced value escaped from the compiled function that made it, and was used again {caller()}"
                 )
-        if _shape_depends_on_values(function, args):
+        if kwargs.get("out") is not None or kwargs.get("copy") is False:
+            raise TraceError(f"np.{function.__name__} writes into an array, and a compiled function leaves arrays as they are")
+        if _shape_depends_on_values(function, args, kwargs):
             raise TraceError(
                 f"{function.__name__}: the shape of the result depends on the values of a traced array, and a program has "
                 "fixed shapes; use dgm.where, or select outside of the compiled function"
             )
         value = function(*_values(args), **_values(kwargs))
-        if type(value) is tuple or hasattr(value, "_fields"):
-            together = self._note(function, args, kwargs, value)
-            return [self.record(operator.getitem, (together, i), {}) for i in range(len(value))]
-        out = self._note(function, args, kwargs, value)
-        if function is not float and isinstance(value, numpy.float64) and all(t.is_number for t in traced_in(args)):
-            return self.record(float, (out,), {})  # np.cos of a Python float: on as a Python float
-        return out
+        same = next((t for t in traced_in(args) if value is t.value), None)
+        if same is not None and isinstance(value, numpy.ndarray):
+            return same  # np.asarray(x) is x
+        if value is None or (isinstance(value, numpy.ndarray) and any(value is x for x in args)):
+            raise TraceError(f"{function.__name__} writes into an array, and a compiled function leaves arrays as they are")
+        if type(value) in (tuple, list) or hasattr(value, "_fields"):
+            together = self._note(function, args, kwargs, value, args)
+            return [self._note(operator.getitem, (together, i), {}, item, args) for i, item in enumerate(value)]
+        return self._note(function, args, kwargs, value, args)
 
-    def _note(self, function: Any, args: Any, kwargs: Any, value: Any) -> Traced:
+    def _note(self, function: Any, args: Any, kwargs: Any, value: Any, sources: Any) -> Traced:
+        """Write the call down. ``sources``: whose memory the result may show."""
         line = f"derivative of {self.derived}" if self.derived else caller().removeprefix("at ")
         shown = None
         if isinstance(value, numpy.ndarray):
             owner = _base(value)
-            shown = next((t.node for t in traced_in(args) if _base(t.value) is owner), None)
+            shown = next((t.node for t in traced_in(sources) if _base(t.value) is owner), None)
         out = Traced(value, self, Node(value, line=line, view_of=shown))
+        self._remember((args, kwargs), line)
         self.steps.append(Step(function, nodes(args), nodes(kwargs), out.node))
         return out
+
+    def _remember(self, x: Any, line: str) -> None:
+        """Constant arrays that go into the program: they must still be the same when recording ends."""
+        if isinstance(x, dict):
+            x = list(x.values())
+        if isinstance(x, list | tuple):
+            for item in x:
+                self._remember(item, line)
+        elif isinstance(x, numpy.ndarray) and id(x) not in self.constants:
+            self.constants[id(x)] = (x, fingerprint(x), line)
 
     def deriving(self, value: Any) -> None:
         """What follows is the derivative of ``value``, until this is called with ``None``."""
@@ -291,7 +359,16 @@ class Recorder:
         drawn: Traced = self.record(Draw(generator, method, dtype), arguments, {})
         return drawn
 
-    def close(self) -> None:
-        self.open = False
+    def check_constants(self) -> None:
+        """Raise where an array changed after it went into the program."""
+        for array, mark, line in self.constants.values():
+            if fingerprint(array) != mark:
+                raise TraceError(
+                    f"an array that was used at {line} was changed in place afterwards, while the function was recorded: make "
+                    "a new one instead"
+                )
+
+    def restore(self) -> None:
+        """Put the generators back to where they were."""
         for generator, state in self.generators.values():
             generator.restore(state)

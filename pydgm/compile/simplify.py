@@ -42,6 +42,10 @@ def _merged(steps: list[Step]) -> tuple[list[Step], dict[int, Node]]:
     new: set[int] = set()  # values in memory of their own, which may stand for others
     kept = []
     for step in steps:
+        if _would_be_one(step, same):  # a @ a.T is another algorithm than a @ b.T: the second one stays an array of its own
+            apart = Node.like(step.args[1])
+            kept.append(Step(numpy.copy, (same.get(id(step.args[1]), step.args[1]),), {}, apart))
+            step = step._replace(args=(step.args[0], apart))
         key = None
         if not isinstance(step.function, Draw):
             key = (step.function, _frozen(step.args, same), _frozen(step.kwargs, same))
@@ -59,13 +63,27 @@ def _merged(steps: list[Step]) -> tuple[list[Step], dict[int, Node]]:
     return kept, same
 
 
+def _root(node: Node) -> Node:
+    while node.view_of is not None:
+        node = node.view_of
+    return node
+
+
+def _would_be_one(step: Step, same: dict[int, Node]) -> bool:
+    """True for a matrix product of two arrays that merging has made one."""
+    if step.function is not numpy.matmul or not all(type(x) is Node for x in step.args):
+        return False
+    a, b = map(_root, step.args)
+    return a is not b and same.get(id(a), a) is same.get(id(b), b)
+
+
 def _unchanged(step: Step) -> Node | None:
     """``x`` where a step is ``1.0 * x`` or ``x / 1.0``."""
     if step.function not in (numpy.multiply, numpy.divide) or step.kwargs:
         return None
     a, b = step.args
     x = a if type(b) is float and b == 1.0 else b if type(a) is float and a == 1.0 and step.function is numpy.multiply else None
-    fits = type(x) is Node and x.array and x.dtype == step.out.dtype
+    fits = type(x) is Node and x.array and step.out.array and x.layout == step.out.layout
     return x if fits else None
 
 
@@ -84,7 +102,7 @@ def _frozen(x: Any, same: dict[int, Node]) -> Any:
 def identity(constant: Any) -> Any:
     """What makes two constants one: for arrays their content, where it is not large; else being the same object."""
     if isinstance(constant, numpy.ndarray | numpy.generic) and constant.nbytes <= _LARGE and not constant.dtype.hasobject:
-        return constant.shape, constant.dtype, constant.strides, constant.tobytes()
+        return type(constant), constant.shape, constant.dtype, constant.strides, constant.tobytes()
     return "object", id(constant)
 
 
@@ -101,7 +119,7 @@ def _with_numbers(step: Step) -> Step:
         return first if math.isfinite(first) and x.tobytes() == numpy.full_like(x, first).tobytes() else x
 
     (t,) = nodes_in(step.args)
-    fits = t.array and t.shape == out.shape and t.dtype == out.dtype
+    fits = t.array and out.array and t.layout == out.layout
     return step._replace(args=tuple(map(number, step.args))) if fits else step
 
 
@@ -161,7 +179,9 @@ def _box(key: Any, shape: tuple[int, ...]) -> Box | None:
 
 def _apart(first: list[Box], second: list[Box]) -> bool:
     """True where no box of one list meets a box of the other."""
+    if not all(first + second):  # an empty key: the whole array
+        return False
     if len(first) + len(second) > 16:  # rows of a long table: a look-up instead of all pairs
         rows = [{box[0][0] for box in boxes} for boxes in (first, second)]
-        return all(box[0][1] == box[0][0] + 1 for box in first + second if box) and rows[0].isdisjoint(rows[1])
+        return all(box[0][1] == box[0][0] + 1 for box in first + second) and rows[0].isdisjoint(rows[1])
     return not any(all(p < s and r < q for (p, q), (r, s) in zip(a, b, strict=False)) for a in first for b in second)

@@ -44,9 +44,9 @@ def unpacker(structure: trees.Structure, kinds: tuple[Any, ...]) -> Callable[[An
             kind = kinds[len(leaves)]
             leaves.append(x)
             if isinstance(kind, tuple):
-                shape, dtype, strides = kind
+                shape, dtype, strides = kind[:3]
                 looks = f"{x}.shape == {shape} and {x}.dtype is {code.name(dtype)} and {x}.strides == {strides}"
-                unless(f"type({x}) is ndarray and {looks}")
+                unless(f"type({x}) is {code.name(kind[3]) if len(kind) > 3 else 'ndarray'} and {looks}")
             else:
                 unless(f"type({x}) is {code.name(kind)}")
         elif s.kind is trees.CONSTANT:
@@ -55,11 +55,9 @@ def unpacker(structure: trees.Structure, kinds: tuple[Any, ...]) -> Callable[[An
             unless(f"type({x}) is {code.name(s.kind)}")
             names = [f"{x}_{i}" for i in range(len(s.keys))]
             if s.kind is dict:
-                unless(f"len({x}) == {len(names)}")
+                unless(f"tuple({x}) == {code.name(tuple(s.fixed))}")
                 for name, key in zip(names, s.keys, strict=True):
-                    constant = code.name(key)
-                    unless(f"{constant} in {x}")
-                    code.lines.append(f"{name} = {x}[{constant}]")
+                    code.lines.append(f"{name} = {x}[{code.name(key)}]")
             elif issubclass(s.kind, list | tuple):
                 unless(f"len({x}) == {len(names)}")
                 code.lines += [f"{''.join(f'{name}, ' for name in names)}= {x}"] if names else []
@@ -82,7 +80,40 @@ def unpacker(structure: trees.Structure, kinds: tuple[Any, ...]) -> Callable[[An
     return made
 
 
+class Exactly:
+    """A setting as part of a key: equal only to one of the same type and, for numbers, the same sign of zero."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Exactly) and _equal(self.value, other.value)
+
+    def __hash__(self) -> int:  # also of what cannot be hashed
+        return hash(type(self.value))
+
+
+def exactly(structure: trees.Structure) -> Any:
+    """The structure as a key for programs: 2 is not 2.0 there, 0.0 not -0.0, and dicts have their own order."""
+    fixed = structure.fixed
+    if isinstance(fixed, trees.Order):
+        settings: Any = tuple(fixed)
+    elif structure.kind in trees.by_attributes:
+        settings = tuple([(name, Exactly(value)) for name, value in fixed])
+    else:
+        settings = Exactly(fixed)
+    return structure.kind, structure.keys, settings, tuple(map(exactly, structure.children))
+
+
 def _equal(constant: Any, x: Any) -> bool:
+    if constant is x:
+        return True
+    if type(constant) is float and type(x) is float:
+        return repr(constant) == repr(x)
+    if type(constant) is not type(x) and not hasattr(constant, "holds"):
+        return False
     return (constant == x) is True  # of an array it would be an array
 
 

@@ -2,12 +2,14 @@
 
 from .files import DataError, Images, binarized_mnist, find, mnist
 from .glyphs import ALPHABETS, glyphs
-from .toys import checkerboard, grid_of_gaussians, moons, ring_of_gaussians, rings, swiss_roll
+from .omniglot import omniglot
+from .toys import bars_and_stripes, checkerboard, grid_of_gaussians, moons, ring_of_gaussians, rings, swiss_roll
 
 __all__ = [
     "ALPHABETS",
     "DataError",
     "Images",
+    "bars_and_stripes",
     "binarized_mnist",
     "checkerboard",
     "find",
@@ -15,6 +17,7 @@ __all__ = [
     "grid_of_gaussians",
     "mnist",
     "moons",
+    "omniglot",
     "ring_of_gaussians",
     "rings",
     "swiss_roll",

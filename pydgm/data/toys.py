@@ -60,3 +60,10 @@ def checkerboard(rng: Generator, n: int, squares: int = 4) -> Array:
     column = 2.0 * xp.astype(rng.integers(0, squares // 2, (n,)), xp.float32) + row - 2.0 * xp.floor(row / 2.0)
     corner = stack([column, row], axis=1)
     return (corner + rng.uniform((n, 2))) * (4.0 / squares) - 2.0
+
+
+def bars_and_stripes(side: int) -> numpy.ndarray:
+    """All 2 * 2^side - 2 images of side x side bits whose rows, or whose columns, are each of one colour (MacKay 2003)."""
+    lines = (numpy.arange(2**side)[:, None] >> numpy.arange(side)) & 1
+    rows, columns = numpy.repeat(lines, side, axis=1), numpy.tile(lines, (1, side))
+    return numpy.unique(numpy.concatenate([rows, columns]), axis=0).astype("float32")

@@ -122,6 +122,17 @@ class Run:
         found: data.Images = self.load(read)
         return found
 
+    def characters(self, per_character: int = 20) -> data.Images:
+        """Omniglot where it is at hand, else characters of many alphabets drawn from fonts; says which."""
+
+        def read() -> data.Images:
+            folder = data.find("omniglot", self._data)
+            n = 964 * per_character
+            return data.glyphs(n, n // 2, seed=self.seed) if folder is None else data.omniglot(folder, per_character)
+
+        found: data.Images = self.load(read)
+        return found
+
     def load(self, read: Callable[[], Any]) -> Any:
         """The result of ``read``; a missing or damaged file ends the program with a sentence and status 2."""
         try:
@@ -206,8 +217,3 @@ def _versions() -> dict[str, str]:
     except metadata.PackageNotFoundError:
         own = "not installed"
     return {"pydgm": own, "python": platform.python_version(), "numpy": numpy.__version__, "matplotlib": matplotlib.__version__}
-
-
-def tiles(images: Any, rows: int, side: int = 28) -> numpy.ndarray[Any, Any]:
-    """Square images (n, side * side) as one picture of ``rows`` rows."""
-    return backend.to_numpy(images).reshape(rows, -1, side, side).swapaxes(1, 2).reshape(rows * side, -1)

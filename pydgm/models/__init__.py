@@ -1,5 +1,5 @@
 """The models of the lectures, one idea a file, each objective next to its model."""
 
-from . import adversarial, latent
+from . import adversarial, energy, latent
 
-__all__ = ["adversarial", "latent"]
+__all__ = ["adversarial", "energy", "latent"]
