@@ -122,8 +122,8 @@ def _dying(
     keep: bool,
 ) -> Node | None:
     """An argument whose memory can take the result: element by element, of the same layout, and not needed any more."""
-    if not isinstance(step.function, numpy.ufunc) or step.function.signature is not None:
-        return None
+    if not isinstance(step.function, numpy.ufunc) or step.function.signature is not None or step.out.dtype.kind == "c":
+        return None  # complex numbers in place are rounded in another order
     for t in _arguments(step, same):
         whole = t.array and id(t) not in roots and t.layout == step.out.layout
         if whole and last.get(id(t)) == i and id(t) in ours and not (keep and ours[id(t)] is not None):

@@ -302,7 +302,7 @@ class Recorder:
                 raise TraceError(
                     f"a traced value escaped from the compiled function that made it, and was used again {caller()}"
                 )
-        if kwargs.get("out") is not None or kwargs.get("copy") is False:
+        if kwargs.get("out") is not None or (function is numpy.nan_to_num and kwargs.get("copy") is False):
             raise TraceError(f"np.{function.__name__} writes into an array, and a compiled function leaves arrays as they are")
         if _shape_depends_on_values(function, args, kwargs):
             raise TraceError(
