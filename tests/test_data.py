@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import http.server
+import io
 import struct
 import threading
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -86,7 +88,7 @@ def test_binarised_mnist(tmp_path) -> None:
     bits = np.random.default_rng(0).integers(0, 2, (3, 784)).astype("uint8")
     good = {"train": bits, "valid": bits, "test": bits}
     np.savez_compressed(path, **good)
-    np.testing.assert_array_equal(data.binarized_mnist(path).valid, bits)
+    np.testing.assert_array_equal(data.binarized_mnist(tmp_path).valid, bits)
     wrong = {
         "no array .*valid": {"train": bits, "test": bits},
         "train has shape": {**good, "train": bits[:, :5]},
@@ -96,21 +98,21 @@ def test_binarised_mnist(tmp_path) -> None:
     for said, arrays in wrong.items():
         np.savez(path, **arrays)
         with pytest.raises(DataError, match=said):
-            data.binarized_mnist(path)
+            data.binarized_mnist(tmp_path)
     np.savez(path, **good, allow_pickle=True)
     evil = np.array([{"a": 1}], dtype=object)
     np.savez(path, train=evil, valid=evil, test=evil)
     with pytest.raises(DataError, match="no readable npz"):  # an object array is a pickle
-        data.binarized_mnist(path)
+        data.binarized_mnist(tmp_path)
     path.write_bytes(b"PK damaged")
     with pytest.raises(DataError, match="no readable npz"):
-        data.binarized_mnist(path)
+        data.binarized_mnist(tmp_path)
     np.savez(path, **good)
     path.write_bytes(path.read_bytes()[:-300])
     with pytest.raises(DataError, match="no readable npz"):
-        data.binarized_mnist(path)
+        data.binarized_mnist(tmp_path)
     with pytest.raises(DataError, match="is missing"):
-        data.binarized_mnist(tmp_path / "nowhere.npz")
+        data.binarized_mnist(tmp_path / "nowhere")
 
 
 def test_data_are_looked_for_where_they_are_said_to_be(tmp_path, monkeypatch) -> None:
@@ -222,6 +224,101 @@ def test_the_real_mnist(real_data) -> None:
 
 @pytest.mark.real_data
 def test_the_real_binarised_mnist(real_data) -> None:
-    d = data.binarized_mnist(real_data("binarized_mnist") / "binarized_mnist.npz")
+    d = data.binarized_mnist(real_data("binarized_mnist"))
     assert [len(part) for part in d] == [50_000, 10_000, 10_000]
     assert [round(float(part.mean()), 6) for part in d] == [0.130562, 0.131127, 0.132512]
+
+
+def omniglot_zip(path, drawings=2, size=105, damage=None, parts=("background", "evaluation")) -> None:
+    """A small archive in Omniglot's layout: ink in the upper half of the first character, in the left half of the second."""
+    from PIL import Image
+
+    with zipfile.ZipFile(path, "w") as file:
+        for part in parts:
+            for k in (1, 2):
+                for drawer in range(1, drawings + 1):
+                    paper = np.ones((size, size), bool)
+                    paper[(slice(0, size // 3), slice(None)) if k == 1 else (slice(None), slice(0, size // 3))] = False
+                    png = io.BytesIO()
+                    Image.fromarray(paper).save(png, format="PNG")
+                    number = k + 10 * (part == "evaluation")
+                    name = f"images_{part}/Alphabet/character0{k}/{number:04d}_{drawer:02d}.png"
+                    file.writestr(name, png.getvalue() if damage is None else damage(png.getvalue()))
+        file.writestr("images_background/README.txt", "no picture")
+
+
+def test_omniglot(tmp_path) -> None:
+    omniglot_zip(tmp_path / "all.zip")
+    images = data.omniglot(tmp_path)
+    assert images.train.shape == images.test.shape == (4, 784)
+    assert images.train.dtype == np.float32
+    np.testing.assert_array_equal(images.train_labels, [1, 1, 2, 2])
+    np.testing.assert_array_equal(images.test_labels, [11, 11, 12, 12])
+    upper = images.train[0].reshape(28, 28)
+    np.testing.assert_array_equal(upper[:9], 1.0)
+    np.testing.assert_allclose(upper[9], 1 / 3, atol=0.1)  # the 35th of 105 rows lies in the tenth of 28
+    np.testing.assert_array_equal(upper[10:], 0.0)
+    np.testing.assert_allclose(images.train[2].reshape(28, 28), upper.T)
+    assert len(data.omniglot(tmp_path, per_character=1).train) == 2
+
+
+def test_omniglot_in_two_archives(tmp_path) -> None:
+    for part in ("background", "evaluation"):
+        omniglot_zip(tmp_path / f"images_{part}.zip", parts=(part,))
+    assert data.omniglot(tmp_path).train.shape == (4, 784)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda path: None, "holds no zip file"),
+        (lambda path: (path / "x.zip").write_bytes(b"PK"), "cannot be read"),
+        (lambda path: omniglot_zip(path / "x.zip", size=28), "28 x 28, not 105 x 105"),
+        (lambda path: omniglot_zip(path / "x.zip", damage=lambda png: png[:40]), "no readable PNG"),
+        (lambda path: omniglot_zip(path / "x.zip", damage=lambda png: b"GIF89a" + png), "no readable PNG"),
+        (lambda path: omniglot_zip(path / "x.zip", parts=("background",)), "no images_evaluation"),
+    ],
+)
+def test_a_damaged_omniglot_is_named(tmp_path, make, said) -> None:
+    make(tmp_path)
+    with pytest.raises(DataError, match=said):
+        data.omniglot(tmp_path)
+
+
+@pytest.mark.real_data
+def test_the_real_omniglot(real_data) -> None:
+    images = data.omniglot(real_data("omniglot"), per_character=1)
+    assert (len(images.train), len(images.test)) == (964, 659)
+    assert 0.05 < images.train.mean() < 0.12
+
+
+def test_bars_and_stripes() -> None:
+    for side in (1, 2, 3, 4):
+        images = data.bars_and_stripes(side)
+        assert images.shape == (2 * 2**side - 2, side * side)
+        squares = images.reshape(-1, side, side)
+        rows, columns = (squares == squares[:, :, :1]).all(axis=(1, 2)), (squares == squares[:, :1]).all(axis=(1, 2))
+        assert (rows | columns).all()
+        assert len(np.unique(images, axis=0)) == len(images)
+
+
+def test_uci_sets(tmp_path) -> None:
+    bits = np.random.default_rng(0).integers(0, 2, (3, 7)).astype("uint8")
+    np.savez_compressed(tmp_path / "dna.npz", train=bits, valid=bits[:1], test=bits)
+    assert data.uci_binary(tmp_path, "dna").valid.shape == (1, 7)
+    np.savez_compressed(tmp_path / "dna.npz", train=bits, valid=bits[:, :2], test=bits)
+    with pytest.raises(DataError, match=r"valid has shape \(3, 2\), wanted \(n, 7\)"):
+        data.uci_binary(tmp_path, "dna")
+    with pytest.raises(DataError, match=r"nips.npz is missing"):
+        data.uci_binary(tmp_path, "nips")
+
+
+@pytest.mark.real_data
+def test_the_real_uci_sets(real_data) -> None:
+    """Their sizes, and the likelihood of independent columns that their source gives."""
+    for name, columns, nats in (("dna", 180, 100.39), ("mushrooms", 112, 34.23), ("nips", 500, 294.80)):
+        found = data.uci_binary(real_data("uci_binary"), name)
+        assert found.test.shape[1] == columns
+        p = (found.train.sum(axis=0) + 1.0) / (len(found.train) + 2.0)
+        own = -(found.test * np.log(p) + (1.0 - found.test) * np.log(1.0 - p)).sum(axis=1).mean()
+        assert abs(own - nats) < 0.01

@@ -242,6 +242,27 @@ BROKEN = {
         "model.log_likelihood(x, z) - ad.sum",
         "importance sampling is the truth for the median image",
     ),
+    "biases that are never used": (
+        "energy/rbm_contrastive_divergence",
+        "pydgm/models/energy/rbm.py",
+        "return sigmoid(v @ self.W + self.a)",
+        "return sigmoid(v @ self.W)",
+        "gradient against finite differences",
+    ),
+    "probabilities where samples belong": (
+        "energy/rbm_contrastive_divergence",
+        "pydgm/models/energy/rbm.py",
+        "v = rng.bernoulli(self.visible(rng.bernoulli(self.hidden(v))))",
+        "v = self.visible(self.hidden(v))",
+        "long chains find E[v_i]",
+    ),
+    "the sign of the negative phase": (
+        "energy/rbm_contrastive_divergence",
+        "pydgm/models/energy/rbm.py",
+        "return trees.map(lambda m, d: m - d, moments(model, v_model)",
+        "return trees.map(lambda m, d: -m - d, moments(model, v_model)",
+        "PCD over CD-1",
+    ),
 }
 
 

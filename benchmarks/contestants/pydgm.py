@@ -7,7 +7,9 @@ from typing import Any
 
 import pydgm as dgm
 from pydgm import nn, optim
+from pydgm.models import energy
 from pydgm.models.adversarial import gan as gan_losses
+from pydgm.models.energy import RBM
 from pydgm.models.latent import VAE
 
 from ..problems import LEARNING_RATE, RBM_RATE, K
@@ -92,19 +94,24 @@ def vae(p: dict[str, Any]) -> Step:
     return repeated(step, model, opt.init(model), data=(p["x"], p["eps"]))
 
 
-def rbm(p: dict[str, Any]) -> Step:
-    def step(W, a, b, v, uh, uv):
-        h = dgm.sigmoid(v @ W + b)
-        sample = dgm.astype(uh < h, dgm.xp.float32)
-        v1 = dgm.astype(uv < dgm.sigmoid(sample @ W.T + a), dgm.xp.float32)
-        h1 = dgm.sigmoid(v1 @ W + b)
-        rate = RBM_RATE / v.shape[0]
-        W = W + rate * (v.T @ h - v1.T @ h1)
-        a = a + rate * dgm.sum(v - v1, axis=0)
-        b = b + rate * dgm.sum(h - h1, axis=0)
-        return W, a, b, dgm.mean(dgm.square(v - v1))
+class Given:
+    """Noise that was drawn before, in place of a generator."""
 
-    return repeated(step, p["W"], p["a"], p["b"], data=(p["x"], p["uh"], p["uv"]))
+    def __init__(self, *uniform: Any) -> None:
+        self.uniform = iter(uniform)
+
+    def bernoulli(self, p: Any) -> Any:
+        return dgm.astype(next(self.uniform) < p, dgm.xp.float32)
+
+
+def rbm(p: dict[str, Any]) -> Step:
+    model, opt = RBM(p["W"], p["a"], p["b"]), optim.sgd(RBM_RATE)  # the problem's a is the visible bias
+
+    def step(model, state, v, uh, uv):
+        v1 = model.gibbs(Given(uh, uv), v, 1)
+        return *opt.update(model, energy.rbm.nll_gradient(model, v, v1), state), dgm.mean(dgm.square(v - v1))
+
+    return repeated(step, model, opt.init(model), data=(p["x"], p["uh"], p["uv"]))
 
 
 def mlp(p: dict[str, Any]) -> Step:

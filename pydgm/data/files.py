@@ -102,19 +102,19 @@ def mnist(folder: str | os.PathLike[str]) -> Images:
     return Images(**parts, source="MNIST, handwritten digits")
 
 
-class BinaryImages(NamedTuple):
-    """Black and white images in rows: uint8 zeros and ones."""
+class BinaryRows(NamedTuple):
+    """Rows of zeros and ones, uint8."""
 
     train: ByteArray
     valid: ByteArray
     test: ByteArray
 
 
-def binarized_mnist(path: str | os.PathLike[str]) -> BinaryImages:
-    """The fixed binarisation of MNIST (Larochelle): ``train``, ``valid``, ``test`` in one npz file, rows of 784 bits."""
+def _binary(path: str | os.PathLike[str], columns: int | None = None) -> BinaryRows:
+    """``train``, ``valid`` and ``test`` in one npz file, all with the same number of columns."""
     try:
         with open(path, "rb") as raw, numpy.load(raw, allow_pickle=False) as file:
-            parts = {name: numpy.asarray(file[name]) for name in BinaryImages._fields}
+            parts = {name: numpy.asarray(file[name]) for name in BinaryRows._fields}
     except FileNotFoundError:
         raise DataError(f"{path} is missing") from None
     except KeyError as error:
@@ -122,8 +122,21 @@ def binarized_mnist(path: str | os.PathLike[str]) -> BinaryImages:
     except (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{path} is no readable npz file: {error}") from None
     for name, part in parts.items():
-        if part.ndim != 2 or part.shape[1] != 784 or len(part) == 0:
-            raise DataError(f"{path}: {name} has shape {part.shape}, wanted (n, 784)")
+        wanted = parts["train"].shape[1:] if columns is None else (columns,)
+        if part.ndim != 2 or part.shape[1:] != wanted or 0 in part.shape:
+            raise DataError(
+                f"{path}: {name} has shape {part.shape}, wanted (n, {wanted[0] if len(wanted) == 1 else 'columns'})"
+            )
         if part.dtype != numpy.uint8 or part.max() > 1:
             raise DataError(f"{path}: {name} holds {part.dtype} up to {part.max()}, wanted uint8 zeros and ones")
-    return BinaryImages(**parts)
+    return BinaryRows(**parts)
+
+
+def binarized_mnist(folder: str | os.PathLike[str]) -> BinaryRows:
+    """The fixed binarisation of MNIST (Larochelle), ``binarized_mnist.npz``: rows of 784 bits."""
+    return _binary(Path(folder) / "binarized_mnist.npz", 784)
+
+
+def uci_binary(folder: str | os.PathLike[str], name: str) -> BinaryRows:
+    """One of the small sets on which RBM, NADE and MADE are compared: ``dna``, ``mushrooms``, ``nips``."""
+    return _binary(Path(folder) / f"{name}.npz")

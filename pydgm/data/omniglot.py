@@ -19,7 +19,7 @@ _NAME = re.compile(r"images_(background|evaluation)/[^/]+/character\d+/(\d{4})_\
 
 
 def omniglot(folder: str | os.PathLike[str], per_character: int = 20) -> Images:
-    """The drawings in the zip files of ``folder``, ink bright, 105 x 105 averaged down to 28 x 28.
+    """The drawings in the zip files of ``folder``, ink bright, 105 x 105 averaged down to 28 x 28 over boxes of 3 to 4 pixels.
 
     ``train`` are the 30 alphabets of ``images_background``, ``test`` the 20 of ``images_evaluation``: characters that the
     training set does not know. A label is the character's number. ``per_character`` takes that many drawings of each.

@@ -133,6 +133,18 @@ class Run:
         found: data.Images = self.load(read)
         return found
 
+    def binarized_mnist(self) -> data.BinaryRows:
+        """MNIST in black and white, as it is published; where it is not at hand, the program ends with a sentence."""
+
+        def read() -> data.BinaryRows:
+            folder = data.find("binarized_mnist", self._data)
+            if folder is None:
+                raise data.DataError("binarised MNIST is not here: --data or PYDGM_DATA name a folder with binarized_mnist/")
+            return data.binarized_mnist(folder)
+
+        found: data.BinaryRows = self.load(read)
+        return found
+
     def load(self, read: Callable[[], Any]) -> Any:
         """The result of ``read``; a missing or damaged file ends the program with a sentence and status 2."""
         try:

@@ -101,8 +101,11 @@ class RBM(Module):
 def moments(model: RBM, v: Array, weights: Array | None = None) -> RBM:
     """E[v h'], E[v], E[h] for h ~ P(h | v) and the rows of ``v``, equally likely or with ``weights``: an RBM of averages."""
     p = model.hidden(v)
-    share = 1.0 / v.shape[0] if weights is None else expand_dims(weights, axis=1)
-    return RBM(matrix_transpose(v) @ (p * share), sum(v * share, axis=0), sum(p * share, axis=0))
+    if weights is None:
+        p = p * (1.0 / v.shape[0])
+        return RBM(matrix_transpose(v) @ p, mean(v, axis=0), sum(p, axis=0))
+    p = p * expand_dims(weights, axis=1)
+    return RBM(matrix_transpose(v) @ p, weights @ v, sum(p, axis=0))
 
 
 def nll_gradient(model: RBM, v: Array, v_model: Array) -> RBM:
