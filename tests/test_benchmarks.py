@@ -94,7 +94,7 @@ def test_the_scoreboard(tmp_path, monkeypatch, capsys) -> None:
     np.savez(folder / "dna.npz", train=rows, valid=rows[:5], test=rows)
     monkeypatch.setenv("PYDGM_DATA", str(tmp_path))
     monkeypatch.setattr(scoreboard, "SETS", ("dna",))
-    monkeypatch.setattr(scoreboard, "RECIPES", {"dna": scoreboard.Recipe(8, 300, 0.2, 0.0, 2)})
+    monkeypatch.setattr(scoreboard, "RECIPES", {"dna": scoreboard.Recipe(8, 800, 0.5, 0.0, 2)})
     assert main(["scoreboard", "--json", str(tmp_path / "s.json")]) == 0
     found = json.loads((tmp_path / "s.json").read_text(encoding="utf-8"))
     assert found["RBM"]["dna"]["nats"][0] < found["independent columns"]["dna"]["nats"][0] - 1.0

@@ -261,3 +261,22 @@ def test_on_the_bare_standard(strict) -> None:
     assert chains is not None
     assert float(rbm.reconstruction_error(model, rng, v)) >= 0.0
     assert trees.leaves(rbm.exact_nll_gradient(model, v))[0].shape == (5, 3)
+
+
+@pytest.mark.parametrize(("k", "persistent"), [(1, False), (3, True), (float("inf"), False)])
+def test_training_is_the_same_not_compiled(k, persistent) -> None:
+    """100 updates, bit for bit."""
+    model, v = machine(6, 4, 0), (np.random.default_rng(1).random((10, 6)) < 0.5).astype(float)
+    options = {"k": k, "chains": v[:5] if persistent else None, "weight_decay": 0.01, "sparsity": (0.2, 0.1)}
+    compiled, chains = rbm.fit(model, [v] * 100, dgm.random.Generator(0), **options)
+    with dgm.eager():
+        plain, others = rbm.fit(model, [v] * 100, dgm.random.Generator(0), **options)
+    for x, y in zip(trees.leaves((compiled, chains)), trees.leaves((plain, others)), strict=True):
+        assert x.tobytes() == y.tobytes()
+
+
+def test_a_chain_has_a_length() -> None:
+    model, v = machine(6, 4, 0), np.ones((2, 6))
+    for k, chains in ((0, None), (1.5, None), (-1, None), (float("inf"), v)):
+        with pytest.raises(ValueError, match="fit: "):
+            rbm.fit(model, [v], dgm.random.Generator(0), k=k, chains=chains)

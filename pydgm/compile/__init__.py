@@ -244,5 +244,10 @@ def compile(function: Callable[..., Any], donate: int | tuple[int, ...] = ()) ->
     are updated in place where the result allows it: use the result, not them, afterwards. Random numbers come from
     generators, as everywhere; each call draws on. Arrays of an outer scope are constants: if one changes, calling raises
     :class:`TraceError`, see :mod:`pydgm.compile.watch`.
+
+    A program repeats calls on arrays and nothing else. Refused with the line are: a branch, ``float()`` or a format of a
+    traced value; a shape that depends on values; arrays changed in place, also by ``+=`` and ``out=``; a generator made or
+    restored inside. Not seen are: side effects of the function's Python (they happen once, in recording), and a *view* of a
+    donated array that is used later. One array passed twice and donated is copied first.
     """
     return Compiled(function, (donate,) if isinstance(donate, int) else tuple(donate))
