@@ -210,13 +210,13 @@ run.claim("CD-1 goes on and loses likelihood, least over seeds, nats", (best - l
 run.claim("while its reconstruction error falls: share left, most over seeds", (late[:, -1] / best)[:, 1].max(), "<=", 0.9)
 narrow = np.median(spread(features[used])) / np.median(spread(dgm.to_numpy(rng.normal((100, 784)))))
 run.claim("features are localised: spread over that of random weights", narrow, "<=", 0.8)
-if run.mode != "quick":
-    run.claim("unseen alphabets written in features: wrong pixels over ink", wrong, "<=", 0.4)
 strokes = joined(drawn) / joined(train)
 print(
     f"ink to the right of ink: in people's characters {joined(train):.2f}, dots {joined(dots):.2f}, chains {joined(drawn):.2f}"
 )
-run.claim("chains from noise draw strokes: ink beside ink, over people's", strokes, "within", (0.6, 1.25))
+if run.mode != "quick":
+    run.claim("unseen alphabets written in features: wrong pixels over ink", wrong, "<=", 0.4)
+    run.claim("chains from noise draw strokes: ink beside ink, over people's", strokes, "within", (0.75, 1.25))
 numbers = {"source": characters.source, "final": final, "late": late, "log_z": log_z, "ais": estimate[:3]}
 
 # %%
