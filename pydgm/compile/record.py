@@ -263,13 +263,10 @@ def nodes(x: Any) -> Any:
     return _replaced(x, lambda t: t.node)
 
 
-_SAMPLE = 1 << 20  # bytes
-
-
-def fingerprint(array: Any, sample: int = _SAMPLE) -> int:
-    """Of the numbers in ``array``: all, or ``sample`` bytes of them, evenly spread."""
+def fingerprint(array: Any, sample: int = 1 << 18) -> int:
+    """Of the numbers in ``array``: of all, or of ``sample`` of them, evenly spread."""
     flat = array.reshape(-1) if array.flags.c_contiguous else array.ravel(order="K")
-    return zlib.crc32(flat[:: max(1, flat.nbytes // sample)].tobytes()) if not array.dtype.hasobject else 0
+    return 0 if array.dtype.hasobject else zlib.crc32(flat[:: max(1, flat.size // sample)].tobytes())
 
 
 def _base(value: Any) -> Any:

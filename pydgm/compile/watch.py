@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 import types
-import zlib
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -16,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy
 
 from .. import trees
-from .record import TraceError
+from .record import TraceError, fingerprint
 
 _SAMPLE = 1024
 _STANDARD = {"builtins", "pydgm", "numpy", "functools", "collections", "itertools", "threading"}
@@ -60,7 +59,7 @@ def check(watched: list[Watched], title: str) -> None:
     for name, now, value, arrays in watched:
         current = now()
         same = current is value and len(leaves := _arrays(value)) == len(arrays)
-        if not same or any(a is not b or _fingerprint(a) != mark for a, (b, mark) in zip(leaves, arrays, strict=True)):
+        if not same or any(a is not b or fingerprint(a, _SAMPLE) != mark for a, (b, mark) in zip(leaves, arrays, strict=True)):
             raise TraceError(f"{name} has changed since {title} was compiled for its old value: pass it as an argument")
 
 
@@ -124,7 +123,7 @@ def _names(code: types.CodeType) -> frozenset[str]:
 
 def _consider(name: str, now: Callable[[], Any], found: list[Watched], seen: set[int], used: frozenset[str]) -> None:
     value = now()
-    arrays = [(a, _fingerprint(a)) for a in _arrays(value)]
+    arrays = [(a, fingerprint(a, _SAMPLE)) for a in _arrays(value)]
     if arrays and id(value) not in seen:
         seen.add(id(value))
         found.append(Watched(name, now, value, arrays))
@@ -137,8 +136,3 @@ def _arrays(value: Any) -> list[Any]:
         return [a for a in trees.leaves(value) if isinstance(a, numpy.ndarray)]
     except TypeError:  # a container of another kind
         return []
-
-
-def _fingerprint(array: Any) -> int:
-    flat = array.reshape(-1) if array.flags.c_contiguous else array.ravel(order="K")
-    return zlib.crc32(flat[:: max(1, flat.size // _SAMPLE)].tobytes())
