@@ -227,7 +227,7 @@ numbers = {"source": characters.source, "final": final, "late": late, "log_z": l
 
 if run.mode == "full":
     mnist = run.binarized_mnist()
-    images, passes = dgm.asarray(mnist.train.astype("float32")), 150
+    images, passes = dgm.asarray(mnist.train.astype("float32")), 400
     big = RBM.init(rng, 784, 500, images)
     base, start, total = big.b, images[:200, ...], passes * 500
     falling = optim.sgd(lambda step: 0.03 * (1.0 - step / total))
@@ -236,7 +236,7 @@ if run.mode == "full":
     z = rbm.ais(big, rng, chains=100, temperatures=10_000, base=base)
     free = float(dgm.mean(big.free_energy(dgm.asarray(mnist.test.astype("float32")))))
     print(f"log P of a test image: {-free - z.value:.2f} nats, between {-free - z.high:.2f} and {-free - z.low:.2f}")
-    run.claim("test log-likelihood on binarised MNIST, nats (published -86.34)", -free - z.value, ">=", -90.0)
+    run.claim("test log-likelihood on binarised MNIST, nats (published -86.34)", -free - z.value, ">=", -86.5)
     numbers["full"] = [-free - x for x in z[:3]]
 
 # %%
