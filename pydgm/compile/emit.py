@@ -10,6 +10,7 @@ import linecache
 import math
 import operator
 import re
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -214,8 +215,7 @@ def emit(plan: Plan, inputs: list[Node], outputs: list[Any], title: str) -> tupl
             w.line(f'np.copyto({target}, {w.text(step.args[0])}, casting="unsafe")')
         name = w.names[id(step.out)] = w.fresh(step.out.name or _title(step))
         w.line(f"{name} = {right}", quick and f"{name} = {quick}")
-    # a constant that is returned is the caller's to change: a copy each time
-    # and so is one of two results that were merged into one
+    # a constant that is returned, or one of two results that were merged, is the caller's to change: a copy each time
     made_twice = [type(x) is Node and x.array and plan.resolve(x) is not x for x in outputs]
     copies = [isinstance(x, numpy.ndarray) or twice for x, twice in zip(outputs, made_twice, strict=True)]
     results = [f"{w.text(x)}.copy()" if copied else w.text(x) for x, copied in zip(outputs, copies, strict=True)]
@@ -228,6 +228,7 @@ def emit(plan: Plan, inputs: list[Node], outputs: list[Any], title: str) -> tupl
     file = f"<compiled {title} {id(plan)}>"
     linecache.cache[file] = (len(run), None, run.splitlines(keepends=True), file)
     exec(compile(run, file, "exec"), w.space)
+    weakref.finalize(w.space["program"], linecache.cache.pop, file, None)  # its lines go when it goes
     return w.space["program"], source, {name: w.space[name] for name in w.constants.values()}
 
 

@@ -144,13 +144,12 @@ def _not_repeated(steps: list[Step]) -> list[Step]:
 def _gathered(steps: list[Step]) -> list[Step]:
     """Sums of parts that were scattered to places that do not meet: one array, each part written into it."""
     parts: dict[int, list[tuple[Any, Any]]] = {}  # of each sum of scattered parts: the parts and their boxes
-    made: dict[int, Step] = {}
     found = []
     for step in steps:
         if step.function is backend.scatter_add:
             box = _box(step.args[1], step.args[2])
             if box is not None:
-                parts[id(step.out)], made[id(step.out)] = [(step.args, box)], step
+                parts[id(step.out)] = [(step.args, box)]
         elif step.function is numpy.add and all(id(x) in parts for x in step.args):
             a, b = (parts[id(x)] for x in step.args)
             same_kind = step.args[0].shape == step.args[1].shape and step.args[0].dtype == step.args[1].dtype
