@@ -40,7 +40,7 @@ def problem(name: str) -> dict[str, Any]:
         u = rng.random((256, 1), dtype="float32")
         return {"D": _mlp(rng, 2, 128, 128, 1), "x": normal(256, 2) + 2.0, "fake": normal(256, 2), "u": u}
     if name == "planar":
-        return {"u": 0.1 * normal(K, 2), "w": normal(K, 2), "b": np.zeros(K, "float32"), "z": normal(512, 2)}
+        return {"v": 0.1 * normal(K, 2), "w": normal(K, 2), "b": np.zeros(K, "float32"), "z": normal(512, 2)}
     if name == "vae":
         x = (rng.random((128, 784)) < 0.13).astype("float32")
         return {"encoder": _mlp(rng, 784, 400, 40), "decoder": _mlp(rng, 20, 400, 784), "x": x, "eps": normal(128, 20)}

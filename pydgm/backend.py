@@ -134,6 +134,8 @@ def asarray(x: Any, dtype: Any = None, like: Array | None = None) -> Array:
     if xp.name == "array_api_strict" and isinstance(x, numpy.ndarray | numpy.generic):
         x = numpy.asarray(x)
         dtype = getattr(xp, x.dtype.name) if dtype is None else dtype
+        if x.size == 0:  # a list forgets how wide its missing rows are
+            return xp.zeros(x.shape, dtype=dtype, **_placed(like))
         x = x.tolist()
     return xp.asarray(x, dtype=dtype, **_placed(like))
 

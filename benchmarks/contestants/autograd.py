@@ -51,7 +51,7 @@ def wgan_gp(p: dict[str, Any]) -> Step:
 
 
 def planar(p: dict[str, Any]) -> Step:
-    return training(L.planar, [p[name] for name in "uwb"], p["z"])
+    return training(L.planar, [p[name] for name in "vwb"], p["z"])
 
 
 def vae(p: dict[str, Any]) -> Step:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from ..problems import LEARNING_RATE, RBM_RATE, K
@@ -40,12 +41,16 @@ class Losses:
 
     def planar(self, flow: Any, z: Any) -> Any:
         np = self.np
-        U, W, B = flow
-        log_det = 0.0
+        V, W, B = flow
+        wv = np.sum(V * W, axis=1)
+        s = self.softplus(wv + math.log(math.e - 1.0))
+        U = V + ((s - 1.0 - wv) / (np.sum(W * W, axis=1) + 1e-30))[:, None] * W
+        ts = []
         for k in range(K):
-            t = np.tanh(np.dot(z, W[k]) + B[k])
-            log_det = log_det + np.log(np.abs(1.0 + (1.0 - t * t) * np.sum(U[k] * W[k])))
-            z = z + t[:, None] * U[k]
+            ts.append(np.tanh(np.dot(z, W[k]) + B[k]))
+            z = z + ts[k][:, None] * U[k]
+        t = np.stack(ts)
+        log_det = np.sum(np.log(t * t + s[:, None] * (1.0 - t * t)), axis=0)
         radius = np.sqrt(np.sum(z * z, axis=1))
         side = np.exp(-0.5 * ((z[:, 0] - 2.0) / 0.6) ** 2) + np.exp(-0.5 * ((z[:, 0] + 2.0) / 0.6) ** 2)
         return np.mean(0.5 * ((radius - 2.0) / 0.4) ** 2 - np.log(side + 1e-6) - log_det)

@@ -66,7 +66,7 @@ def wgan_gp(p: dict[str, Any]) -> Step:
 
 
 def planar(p: dict[str, Any]) -> Step:
-    return training(L.planar, [p[name] for name in "uwb"], jnp.asarray(p["z"]))
+    return training(L.planar, [p[name] for name in "vwb"], jnp.asarray(p["z"]))
 
 
 def vae(p: dict[str, Any]) -> Step:

@@ -10,6 +10,7 @@ from pydgm import nn, optim
 from pydgm.models import energy
 from pydgm.models.adversarial import gan as gan_losses
 from pydgm.models.energy import RBM
+from pydgm.models.flows import Flow, Planar
 from pydgm.models.latent import VAE
 
 from ..problems import LEARNING_RATE, RBM_RATE, K
@@ -59,18 +60,17 @@ def wgan_gp(p: dict[str, Any]) -> Step:
 
 
 def planar(p: dict[str, Any]) -> Step:
-    flow, opt = {name: p[name] for name in "uwb"}, optim.adam(LEARNING_RATE)
+    v, w, b = (p[name].reshape(K, -1, 1) for name in "vwb")
+    flow, opt = Flow([Planar(v, w, b)]), optim.adam(LEARNING_RATE)
 
-    def loss(flow, z):
-        log_det = 0.0
-        for k in range(K):
-            u, w = flow["u"][k], flow["w"][k]
-            t = dgm.tanh(z @ w + flow["b"][k])
-            log_det = log_det + dgm.log(dgm.abs(1.0 + (1.0 - t * t) * dgm.sum(u * w)))
-            z = z + dgm.expand_dims(t, axis=1) * u
+    def energy(z):
         radius = dgm.sqrt(dgm.sum(dgm.square(z), axis=1))
         side = dgm.exp(-0.5 * dgm.square((z[:, 0] - 2.0) / 0.6)) + dgm.exp(-0.5 * dgm.square((z[:, 0] + 2.0) / 0.6))
-        return dgm.mean(0.5 * dgm.square((radius - 2.0) / 0.4) - dgm.log(side + 1e-6) - log_det)
+        return 0.5 * dgm.square((radius - 2.0) / 0.4) - dgm.log(side + 1e-6)
+
+    def loss(flow, z):
+        x, log_det = flow.forward(z)
+        return dgm.mean(energy(x) - log_det)
 
     def step(flow, state, z):
         value, slope = dgm.value_and_grad(loss)(flow, z)

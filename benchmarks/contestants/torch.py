@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
-from ..problems import LEARNING_RATE, RBM_RATE, K
+from ..problems import LEARNING_RATE, RBM_RATE
 
 torch.set_num_threads(1)
 Step = Callable[[], float]
@@ -67,15 +68,19 @@ def wgan_gp(p: dict[str, Any]) -> Step:
 
 
 def planar(p: dict[str, Any]) -> Step:
-    u, w, b = leaves([p[name] for name in "uwb"])
-    z0, opt = torch.from_numpy(p["z"]), adam([u, w, b])
+    v, w, b = leaves([p[name] for name in "vwb"])
+    z0, opt = torch.from_numpy(p["z"]), adam([v, w, b])
 
     def step() -> float:
-        z, log_det = z0, 0.0
-        for k in range(K):
-            t = torch.tanh(z @ w[k] + b[k])
-            log_det = log_det + torch.log(torch.abs(1 + (1 - t * t) * (u[k] * w[k]).sum()))
-            z = z + t[:, None] * u[k]
+        wv = (v * w).sum(dim=1)
+        s = softplus(wv + math.log(math.e - 1))
+        u = v + ((s - 1 - wv) / (w.square().sum(dim=1) + 1e-30))[:, None] * w
+        z, ts = z0, []
+        for u_k, w_k, b_k in zip(u.unbind(), w.unbind(), b.unbind(), strict=True):
+            ts.append(torch.tanh(z @ w_k + b_k))
+            z = z + ts[-1][:, None] * u_k
+        t = torch.stack(ts)
+        log_det = torch.log(t * t + s[:, None] * (1 - t * t)).sum(dim=0)
         radius = z.square().sum(dim=1).sqrt()
         side = torch.exp(-0.5 * ((z[:, 0] - 2) / 0.6).square()) + torch.exp(-0.5 * ((z[:, 0] + 2) / 0.6).square())
         loss = (0.5 * ((radius - 2) / 0.4).square() - torch.log(side + 1e-6) - log_det).mean()

@@ -1,0 +1,97 @@
+r"""Change of variables: z_0 from a simple density, x = z_K = f_K(... f_2(f_1(z_0))), and the density of x is exact.
+
+    log p(x) = log p_0(z_0) + sum_i log |det dz_(i-1) / dz_i|,      z_(i-1) = f_i^-1(z_i)
+
+Rezende and Mohamed 2015; lectures L0 and L1 "Normalizing Flow", L3 and L4 "Normalizing Flows". Two slips of the lectures: L0
+and L1 write z_i = f_i^-1(z_(i-1)), with the indices swapped; in the maximum likelihood of L3 and L4 a minus stands before
+log |det df^-1/dx|, where the formula one slide earlier makes it a plus. (With the Jacobian of f itself it would be a minus.)
+
+Points are rows, (n, d); log-determinants are (n,), in nats. Further axes in front are welcome: a stack of flows, each with
+points of its own, is computed at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ...autodiff import mean, sum
+from ...backend import Array
+from ...distributions import Normal
+from ...errors import ShapeError, caller, shape_text
+from ...nn import Module
+from ...random import Generator
+
+
+class Bijection(Module):
+    """An invertible map f of points, (..., n, d), with the logarithm of how much it stretches volume there, (..., n)."""
+
+    def forward(self, z: Array) -> tuple[Array, Array]:
+        """f(z) and log |det df/dz|."""
+        raise NotImplementedError(f"{type(self).__name__} has no forward")
+
+    def inverse(self, x: Array) -> tuple[Array, Array]:
+        """f^-1(x) and log |det df^-1/dx|."""
+        raise NotImplementedError(f"{type(self).__name__} has no inverse: it can be sampled from, but gives x no density")
+
+
+class Flow(Bijection):
+    """The chain of ``layers`` f_1, ..., f_K behind a density p_0 of ``dim`` independent numbers: itself a bijection.
+
+    Raises :class:`ShapeError` for points that are not rows of ``dim`` numbers.
+    """
+
+    layers: Sequence[Bijection]
+    dim: int = 2
+    base: Any = Normal()
+
+    def forward(self, z: Array) -> tuple[Array, Array]:
+        """z_K from z_0, and the sum of log |det dz_i / dz_(i-1)|."""
+        z, total = self._rows(z), 0.0
+        for layer in self.layers:
+            z, log_det = layer.forward(z)
+            total = total + log_det
+        return z, total
+
+    def inverse(self, x: Array) -> tuple[Array, Array]:
+        """z_0 from z_K, z_(i-1) = f_i^-1(z_i), and the sum of log |det dz_(i-1) / dz_i|."""
+        x, total = self._rows(x), 0.0
+        for layer in reversed(self.layers):
+            x, log_det = layer.inverse(x)
+            total = total + log_det
+        return x, total
+
+    def log_prob(self, x: Array) -> Array:
+        """log p(x) = log p_0(z_0) + log |det dz_0 / dx|: (..., n, d) -> (..., n), in nats."""
+        z, log_det = self.inverse(x)
+        return sum(self.base.log_prob(z), axis=-1) + log_det
+
+    def _rows(self, x: Array) -> Array:
+        if getattr(x, "ndim", 0) < 2 or x.shape[-1] != self.dim:
+            raise ShapeError(f"a flow takes rows of {self.dim} numbers, (n, {self.dim}), not {shape_text(x)} {caller()}")
+        return x
+
+    def draw(self, rng: Generator, shape: int | tuple[int, ...] = ()) -> Array:
+        """z_0 from the base: (\\*shape, d)."""
+        shape = shape if isinstance(shape, tuple) else (shape,)
+        z: Array = self.base.sample(rng, (*shape, self.dim))
+        return z
+
+    def sample(self, rng: Generator, shape: int | tuple[int, ...] = ()) -> Array:
+        """x = f(z_0), z_0 from the base: (\\*shape, d)."""
+        return self.forward(self.draw(rng, shape))[0]
+
+
+def nll(flow: Flow, x: Array) -> Array:
+    """-mean log p(x) of the rows of ``x``: maximum likelihood descends it. Takes the inverse of every layer."""
+    return -mean(flow.log_prob(x), axis=-1)
+
+
+def free_energy(flow: Flow, energy: Callable[[Array], Array], z: Array, beta: float = 1.0) -> Array:
+    """log q(x) + beta U(x) at x = f(z), for z drawn from the base: (..., n, d) -> (..., n), in nats.
+
+    Its mean is KL(q || p) - log Z for the target p = exp(-U) / Z and beta = 1; smaller ``beta`` flattens the target. Takes no
+    inverse: log q(x) = log p_0(z) - log |det df/dz| (Rezende and Mohamed 2015, equations 15 and 20).
+    """
+    x, log_det = flow.forward(z)
+    return sum(flow.base.log_prob(z), axis=-1) - log_det + beta * energy(x)

@@ -1,0 +1,103 @@
+r"""Planar flows: space stretched or squeezed across planes (Rezende and Mohamed 2015; lectures L3 and L4 "Planar Flows").
+
+    f(z) = z + u g(w' z + b),    g = tanh,    log |det df/dz| = log |1 + g'(w' z + b) u' w|
+
+The second is the matrix determinant lemma. f can be inverted where 1 + g' u' w > 0, which g' <= 1 makes hold for
+u' w > -1. So the u of the formulas is not the one that is trained, v, but
+
+    u = v + (m(w' v) - w' v) w / |w|^2,    which has u' w = m(w' v),    m(t) = softplus(t + log(e - 1)) - 1 > -1.
+
+(The paper's m lacks log(e - 1). With it m(0) = 0: v = 0 is the identity, and u does not explode as w goes to 0.)
+"""
+
+from __future__ import annotations
+
+import math
+
+from ...autodiff import log, matrix_transpose, operation, softplus, square, squeeze, stack, sum, tanh
+from ...backend import Array, recorded, xp, zeros
+from ...random import Generator
+from .flow import Bijection
+
+SHIFT = math.log(math.e - 1.0)
+
+
+class Planar(Bijection):
+    """f_K(... f_1(z)), f_k(z) = z + u_k tanh(w_k' z + b_k), with v_k in place of u_k.
+
+    Axes of the parameters between the first and the last two make a stack of flows, each for points of its own.
+    """
+
+    v: Array  # (K, ..., d, 1)
+    w: Array  # (K, ..., d, 1)
+    b: Array  # (K, ..., 1, 1)
+
+    @classmethod
+    def init(cls, rng: Generator, K: int, dim: int = 2, stack: tuple[int, ...] = (), scale: float = 0.1) -> Planar:
+        """w ~ N(0, 1), v ~ N(0, scale^2), b = 0: near the identity."""
+        w = rng.normal((K, *stack, dim, 1))
+        return cls(scale * rng.normal((K, *stack, dim, 1)), w, zeros((K, *stack, 1, 1), w))
+
+    def _u(self) -> tuple[Array, Array]:
+        """u (K, ..., d, 1), and s = 1 + u' w > 0, (K, ..., 1, 1)."""
+        wv = matrix_transpose(self.w) @ self.v
+        s = softplus(wv + SHIFT)
+        return self.v + (s - 1.0 - wv) * self.w / (sum(square(self.w), axis=-2, keepdims=True) + 1e-30), s
+
+    def forward(self, z: Array) -> tuple[Array, Array]:
+        (u, s), w, g = self._u(), matrix_transpose(self.w), []
+        z = matrix_transpose(z)  # points as columns, as in the formula
+        for k in range(w.shape[0]):
+            g.append(tanh(w[k, ...] @ z + self.b[k, ...]))
+            z = u[k, ...] @ g[k] + z
+        return matrix_transpose(z), _log_det(stack(g), s)
+
+    def inverse(self, x: Array) -> tuple[Array, Array]:
+        """Across its plane a map is one number's: a + u' w tanh(a) = w' x + b gives a = w' z + b, and z = x - u tanh(a)."""
+        (u, s), w, g = self._u(), matrix_transpose(self.w), []
+        x = matrix_transpose(x)
+        for k in reversed(range(w.shape[0])):
+            g.append(tanh(solve(w[k, ...] @ x + self.b[k, ...], s[k, ...])))
+            x = u[k, ...] @ -g[-1] + x
+        return matrix_transpose(x), -_log_det(stack(g[::-1]), s)
+
+
+def _log_det(g: Array, s: Array) -> Array:
+    """The sum of log(1 + g' u' w) over the maps, with g' = 1 - tanh^2 and u' w = s - 1: log of a sum of positive terms."""
+    return squeeze(sum(log(square(g) + s * (1.0 - square(g))), axis=0), -2)
+
+
+@operation(
+    lambda grad, a, y, s: grad / _slope(a, s),
+    lambda grad, a, y, s: -grad * tanh(a) / _slope(a, s),
+    broadcasts=True,
+)
+def solve(y: Array, s: Array, /) -> Array:
+    """The one a with a + (s - 1) tanh(a) = y, for s > 0."""
+    return _newton(y, s)
+
+
+def _slope(a: Array, s: Array) -> Array:
+    """d/da of a + (s - 1) tanh(a)."""
+    g = square(tanh(a))
+    return g + s * (1.0 - g)
+
+
+@recorded
+def _newton(y: Array, s: Array) -> Array:
+    """Newton's method on the side y >= 0, where the curve bends one way only: from the right start it never overshoots.
+
+    For s > 1 the curve is concave and Newton climbs from below; for s < 1 it is convex, and Newton comes down from above.
+    """
+    c, size = s - 1.0, xp.abs(y)
+    first, second = size - c, size / s
+    cubic = size + xp.sqrt(xp.sqrt(4.2 * size))  # a - tanh(a) >= a^3 / 4.2 up to a = 1, and a - 1 beyond
+    a = xp.where(c > 0.0, xp.maximum(first, second), xp.minimum(xp.minimum(first, second), cubic))
+    tolerance = 4.0 * float(xp.finfo(y.dtype).eps)
+    for _ in range(100):
+        t = xp.tanh(a)
+        rest, square_t = a + c * t - size, t * t
+        if not xp.any(xp.abs(rest) > tolerance * xp.maximum(a, size)):  # NaN is not waited for
+            break
+        a = a - rest / (square_t + s * (1.0 - square_t))
+    return xp.sign(y) * a

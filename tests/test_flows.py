@@ -1,0 +1,270 @@
+"""Flows: every log-determinant against the engine's Jacobian, every inverse against its map, every density against 1."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import pydgm as dgm
+from pydgm import errors, nn, optim, trees
+from pydgm.data import energies, toys
+from pydgm.distributions import Normal, Uniform
+from pydgm.models.flows import Affine, Bijection, Flow, Planar, Radial, Triangular, flow, planar
+from pydgm.testing import arrays, check_grads
+
+KINDS = ("planar", "radial", "affine", "triangular", "chain")
+
+
+def random(seed: int = 0) -> dgm.random.Generator:
+    return dgm.random.Generator(seed)
+
+
+def double(model):
+    return trees.map(lambda w: np.asarray(w, "float64"), model)
+
+
+def some(kind: str, seed: int, dim: int, scale: float = 1.0) -> Bijection:
+    """A map far from the identity, in float64."""
+    rng = random(seed)
+    made = {
+        "planar": lambda: Planar.init(rng, 3, dim, scale=scale),
+        "radial": lambda: Radial.init(rng, 3, dim, scale=scale),
+        "affine": lambda: Affine(rng.normal((dim, dim)) + 2.0 * np.eye(dim, dtype="float32"), rng.normal((1, dim))),
+        "triangular": lambda: Triangular.init(rng, dim, 8),
+    }
+    if kind != "chain":
+        return double(made[kind]())
+    return Flow([double(make()) for make in made.values()], dim)
+
+
+seeds = st.integers(0, 10_000)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=20)
+@given(seeds, st.integers(1, 4), arrays((), 0.0, 3.0))
+def test_log_determinants_are_those_of_the_jacobian(kind, seed, dim, scale) -> None:
+    f, z = some(kind, seed, dim, float(scale)), random(seed).normal((4, dim), "float64")
+    x, log_det = f.forward(z)
+    back, inverse_log_det = f.inverse(x)
+    for i in range(4):
+        there = dgm.jacobian(lambda p: f.forward(p[None, :])[0][0, :])(z[i])
+        assert float(log_det[i]) == pytest.approx(np.linalg.slogdet(there)[1], abs=1e-9)
+        here = dgm.jacobian(lambda p: f.inverse(p[None, :])[0][0, :])(x[i])
+        assert float(inverse_log_det[i]) == pytest.approx(np.linalg.slogdet(here)[1], abs=1e-7)
+        assert np.linalg.det(there) * np.linalg.det(here) == pytest.approx(1.0, abs=1e-6)
+    np.testing.assert_allclose(back, z, atol=1e-8)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_derivatives_of_the_density_in_points_and_parameters(kind) -> None:
+    """Through the root that the planar inverse is found as, to second order."""
+    f, x = some(kind, 1, 2, 0.3), 0.5 * random(1).normal((3, 2), "float64")
+    check_grads(lambda f, x: dgm.sum(Flow([f]).log_prob(x)), [f, x], order=2, rtol=1e-5)
+    check_grads(lambda f, z: dgm.sum(f.forward(z)[1]) + dgm.sum(dgm.square(f.forward(z)[0])), [f, x], order=2, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("base", [Normal(), Normal(0.5, 0.7)])
+def test_densities_integrate_to_one(kind, base) -> None:
+    """Over a plane that is bent so that its grid covers all of it, whatever the map: x = sinh(t)."""
+    f = Flow([some(kind, 3, 2, 0.5)], base=base)
+    line = np.linspace(-5.0, 5.0, 1200)
+    t = np.stack(np.meshgrid(line, line), axis=-1).reshape(-1, 2)
+    p = np.exp(f.log_prob(np.sinh(t))) * np.cosh(t).prod(axis=1)
+    assert p.sum() * (line[1] - line[0]) ** 2 == pytest.approx(1.0, abs=1e-3)
+
+
+@given(st.sampled_from(["float32", "float64"]), seeds)
+def test_the_equation_of_the_planar_inverse_at_any_size(dtype, seed) -> None:
+    """a + (s - 1) tanh(a) = y, from slopes of 1e-12 at 0 to 1e5, and y from 1e-30 to 1e5."""
+    rng = np.random.default_rng(seed)
+    y = (rng.choice([-1.0, 1.0], 200) * 10.0 ** rng.uniform(-30, 5, 200)).astype(dtype)
+    s = (10.0 ** rng.uniform(-12, 5, 200)).astype(dtype)
+    a = planar.solve(y, s).astype("float64")
+    rest = a + (s.astype("float64") - 1.0) * np.tanh(a) - y
+    assert (np.abs(rest) <= 10 * np.finfo(dtype).eps * np.maximum(np.abs(a), np.abs(y))).all()
+    assert (np.sign(a) == np.sign(y)).all()
+    assert planar.solve(np.zeros(1, dtype), np.ones(1, dtype)) == 0.0
+    assert np.isnan(planar.solve(np.array([math.nan], dtype), np.ones(1, dtype))).all()
+
+
+@given(seeds, st.floats(0.0, 50.0))
+def test_a_planar_map_can_always_be_inverted(seed, scale) -> None:
+    """The constraint: u' w > -1 for any v, also where v points against w."""
+    layer = double(Planar.init(random(seed), 5, 3, scale=scale))
+    u, s = layer._u()
+    assert (s > 0.0).all()
+    np.testing.assert_allclose(np.sum(u * layer.w, axis=-2, keepdims=True), s - 1.0, atol=1e-9 * (1.0 + scale))
+    assert np.isfinite(layer.forward(random(1).normal((50, 3), "float64"))[1]).all()
+
+
+@pytest.mark.parametrize("kind", ["planar", "radial"])
+def test_the_identity_is_where_the_trained_parameters_are_zero(kind) -> None:
+    layer = Planar.init(random(), 4, scale=0.0) if kind == "planar" else Radial.init(random(), 4, scale=0.0)
+    z = random().normal((10, 2))
+    x, log_det = layer.forward(z)
+    np.testing.assert_allclose(x, z, atol=1e-6)
+    np.testing.assert_allclose(log_det, 0.0, atol=1e-6)
+    zero = Planar(*[np.zeros_like(w) for w in trees.leaves(Planar.init(random(), 1))])
+    assert all(np.isfinite(w).all() for w in trees.leaves(dgm.grad(lambda f: dgm.sum(f.forward(z)[0]))(zero)))
+
+
+def test_a_stack_of_flows_is_many_flows_at_once() -> None:
+    for kind in (Planar, Radial):
+        stack = Flow([kind.init(random(1), 3, 2, stack=(2, 4), scale=1.0)])
+        x = random(2).normal((2, 4, 7, 2))
+        log_p, (z, log_det) = stack.log_prob(x), stack.forward(x)
+        assert log_p.shape == log_det.shape == (2, 4, 7)
+        one = trees.map(lambda w: w[:, 1, 3], stack)
+        np.testing.assert_allclose(one.log_prob(x[1, 3]), log_p[1, 3], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(one.forward(x[1, 3])[0], z[1, 3], rtol=1e-5, atol=1e-6)
+
+
+def test_sampling_and_density_are_of_one_distribution() -> None:
+    """E[-log p] of its own samples is E[log q] from the forward side; a histogram of cells fits the density."""
+    f = Flow([Planar.init(random(4), 4, scale=1.0)])
+    x = f.sample(random(), 20_000)
+    z = f.draw(random(), 20_000)
+    log_q = np.sum(Normal().log_prob(z), axis=-1) - f.forward(z)[1]
+    np.testing.assert_allclose(f.log_prob(x), log_q, atol=1e-3)
+    counts, _, _ = np.histogram2d(x[:, 0], x[:, 1], bins=12, range=[[-3, 3], [-3, 3]])
+    fine = (np.arange(240) + 0.5) / 40 - 3.0
+    points = np.stack(np.meshgrid(fine, fine, indexing="ij"), axis=-1).reshape(-1, 2)
+    p = np.exp(double(f).log_prob(points)).reshape(12, 20, 12, 20).sum(axis=(1, 3)) / 40**2
+    expected = 20_000 * p
+    often = expected > 5
+    chi = ((counts - expected) ** 2 / expected)[often].sum()
+    assert abs(chi - often.sum()) < 5 * math.sqrt(2 * often.sum())
+
+
+def test_a_chain_is_its_maps_one_after_the_other() -> None:
+    """And the lectures' index slip: z_(i-1) = f_i^-1(z_i), last map first."""
+    a, b = some("planar", 1, 2), some("triangular", 2, 2)
+    z = random().normal((5, 2), "float64")
+    chain = Flow([a, b])
+    x, log_det = chain.forward(z)
+    np.testing.assert_allclose(x, b.forward(a.forward(z)[0])[0])
+    np.testing.assert_allclose(log_det, a.forward(z)[1] + b.forward(a.forward(z)[0])[1])
+    np.testing.assert_allclose(Flow([chain]).log_prob(x), np.sum(Normal().log_prob(z), axis=-1) - log_det)
+    swapped, _ = b.inverse(a.inverse(x)[0])
+    assert np.abs(swapped - z).max() > 0.1
+    uniform = Flow([a], base=Uniform(-1.0, 1.0))
+    np.testing.assert_allclose(
+        uniform.log_prob(a.forward(0.5 * np.tanh(z))[0]), -2 * math.log(2) - a.forward(0.5 * np.tanh(z))[1]
+    )
+    assert (np.abs(uniform.draw(random(), (3, 50))) <= 1.0).all()
+    np.testing.assert_allclose(Flow([]).log_prob(z), np.sum(Normal().log_prob(z), axis=-1))
+
+
+def test_a_triangular_map_is_triangular() -> None:
+    f = some("triangular", 1, 4)
+    z = random().normal((1, 4), "float64")
+    there = dgm.jacobian(lambda p: f.forward(p[None, :])[0][0, :])(z[0])
+    assert np.abs(np.triu(there, 1)).max() == 0.0
+    assert (np.diag(there) > 0.0).all()
+
+
+def test_the_best_affine_flow_is_the_best_normal_distribution() -> None:
+    x = random().normal((500, 3), "float64") @ np.array([[1.0, 2.0, 0.0], [0.0, 0.5, 1.0], [0.0, 0.0, 3.0]]) + 7.0
+    f = Flow([Affine.fit(x)], dim=3)
+    from scipy.stats import multivariate_normal
+
+    normal = multivariate_normal(x.mean(axis=0), np.cov(x.T, bias=True))
+    np.testing.assert_allclose(f.log_prob(x[:20]), normal.logpdf(x[:20]), atol=1e-9)
+    slope = dgm.grad(flow.nll)(f, x)
+    assert all(np.abs(g).max() < 1e-9 for g in trees.leaves(slope))
+
+
+def test_the_free_energy_is_the_divergence_up_to_log_z() -> None:
+    """KL(q || p) for two normal distributions: q by an affine flow, p by an energy with a known Z."""
+    q = Flow([Affine(np.diag([0.5, 2.0]), np.array([[1.0, -1.0]]))])
+    z = random().normal((200_000, 2), "float64")
+    found = flow.free_energy(q, lambda x: 0.5 * np.sum(x * x, axis=-1), z)
+    closed = sum(-math.log(s) + (s * s + m * m - 1.0) / 2.0 for s, m in [(0.5, 1.0), (2.0, -1.0)])
+    assert found.mean() + math.log(2 * math.pi) == pytest.approx(closed, abs=0.02)
+    flat = flow.free_energy(q, lambda x: 0.5 * np.sum(x * x, axis=-1), z, beta=0.0)
+    np.testing.assert_allclose(flat, q.log_prob(q.forward(z)[0]))
+
+
+@pytest.mark.parametrize("fitted", ["by the inverse", "by the forward"])
+def test_both_ways_of_fitting_reach_a_known_flow(fitted) -> None:
+    """Data, or an energy, that a planar flow made: another one comes near it, in nats."""
+    truth = Flow([Planar.init(random(5), 2, scale=1.5)])
+    start = Flow([Planar.init(random(6), 4)])
+    noise = random()
+    if fitted == "by the inverse":
+        found = optim.fit(start, flow.nll, optim.adam(0.02), ((truth.sample(noise, 256),) for _ in range(600)))
+        x = truth.sample(noise, 5000)
+        assert float(dgm.mean(truth.log_prob(x) - found.log_prob(x))) < 0.05
+    else:
+
+        def loss(f, z):
+            return dgm.mean(flow.free_energy(f, lambda x: -truth.log_prob(x), z))
+
+        found = optim.fit(start, loss, optim.adam(0.02), ((start.draw(noise, 256),) for _ in range(600)))
+        assert float(loss(found, start.draw(noise, 5000))) < 0.05
+
+
+@pytest.mark.parametrize("name", list(energies.ENERGIES))
+def test_the_energies_are_the_papers_inside_the_walls(name) -> None:
+    z = np.random.default_rng(0).uniform(-4, 4, (200, 2))
+    x, y = z.T
+    w1, w2, w3 = np.sin(np.pi * x / 2), 3 * np.exp(-0.5 * ((x - 1) / 0.6) ** 2), 3 / (1 + np.exp(-(x - 1) / 0.3))
+    two = np.exp(-0.5 * ((x - 2) / 0.6) ** 2) + np.exp(-0.5 * ((x + 2) / 0.6) ** 2)
+    papers = {
+        "$U_1$": 0.5 * ((np.hypot(x, y) - 2) / 0.4) ** 2 - np.log(two),
+        "$U_2$": 0.5 * ((y - w1) / 0.4) ** 2,
+        "$U_3$": -np.log(np.exp(-0.5 * ((y - w1) / 0.35) ** 2) + np.exp(-0.5 * ((y - w1 + w2) / 0.35) ** 2)),
+        "$U_4$": -np.log(np.exp(-0.5 * ((y - w1) / 0.4) ** 2) + np.exp(-0.5 * ((y - w1 + w3) / 0.35) ** 2)),
+    }
+    np.testing.assert_allclose(energies.ENERGIES[name](z), papers[name], rtol=1e-9)
+    far = np.array([[40.0, 0.0], [-40.0, 0.0]])
+    assert (energies.ENERGIES[name](far) > 100.0).all()
+
+
+def test_what_is_refused() -> None:
+    f = Flow([Planar.init(random(), 2)])
+    for points in (np.zeros(2), np.zeros((4, 3)), 1.0):
+        with pytest.raises(errors.ShapeError, match=r"rows of 2 numbers, \(n, 2\)"):
+            f.forward(points)
+        with pytest.raises(errors.ShapeError, match="rows of 2 numbers"):
+            f.log_prob(points)
+
+    class Square(Bijection):
+        def forward(self, z):
+            return z * z, dgm.sum(dgm.log(2.0 * dgm.abs(z)), axis=-1)
+
+    x = Flow([Square()]).sample(random(), 5)
+    assert (x >= 0.0).all()
+    with pytest.raises(NotImplementedError, match="Square has no inverse"):
+        Flow([Square()]).log_prob(x)
+
+
+def test_flows_on_the_bare_standard(strict) -> None:
+    for layer in (Planar.init(random(), 2), Radial.init(random(), 2), Triangular.init(random(), 2)):
+        f = Flow([layer])
+        x = f.sample(random(1), 6)
+        value, slope = dgm.value_and_grad(flow.nll)(f, x)
+        assert np.isfinite(float(value))
+        assert len(trees.leaves(slope)) == len(trees.leaves(f))
+        assert dgm.to_numpy(energies.split_wave(x)).shape == (6,)
+
+
+def test_compiled_and_eager_fits_are_the_same() -> None:
+    x = toys.moons(random(), 100)
+    for layer in (Planar.init(random(), 3), Radial.init(random(), 3), Triangular.init(random(), hidden=5)):
+
+        def fit(layer=layer):
+            return optim.fit(Flow([layer]), flow.nll, optim.adam(0.01), [(x,)] * 20)
+
+        compiled = fit()
+        with dgm.eager():
+            eager = fit()
+        for a, b in zip(trees.leaves(compiled), trees.leaves(eager), strict=True):
+            np.testing.assert_array_equal(a, b)
+    assert nn.count_parameters(Planar.init(random(), 3)) == 15
