@@ -76,6 +76,7 @@ def main(argv: list[str] | None = None) -> int:
     for option in ("seed", "backend", "data", "out"):
         value = getattr(options, option)
         passed_on += [] if value is None else [f"--{option}", str(value)]
+    passed_on += ["--live"] if options.live else []
     codes = {}
     for name in wanted:
         codes[name] = subprocess.run([sys.executable, str(known[name]), *passed_on], check=False).returncode

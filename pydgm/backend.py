@@ -250,7 +250,8 @@ def scatter_add(g: Array, key: Any, shape: tuple[int, ...]) -> Array:
     """Zeros of ``shape`` with ``g`` added at ``key``; where ``key`` names a place twice, both are added."""
     out = zeros(shape, g)
     if _basic(key):
-        out[_spelled_out(key)] = g
+        keys = tuple([k for k in (key if isinstance(key, tuple) else (key,)) if k is not None])  # new axes hold nothing new
+        out[_spelled_out(keys)] = xp.reshape(g, out[_spelled_out(keys)].shape)
     elif xp.name == "array_api_strict":
         positions = xp.reshape(_positions(shape, key, g), (-1, 1))
         chosen = xp.astype(positions == arange(math.prod(shape), g), g.dtype)

@@ -7,7 +7,7 @@ hand it the gradient of minus the objective. ``learning_rate`` is a number, or a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, TypeVar
 
 from . import trees
@@ -127,18 +127,36 @@ def fit(
 
     The step is compiled: recorded at the first batch, then repeated as straight-line NumPy (``dgm.compile``).
     """
+    last = model
+    for last in steps(model, loss, optimizer, batches, after):  # noqa: B007
+        pass
+    return last
+
+
+def steps(
+    model: Model,
+    loss: Callable[..., Any],
+    optimizer: Optimizer,
+    batches: Iterable[tuple[Any, ...]],
+    after: Callable[[Model], Model] | None = None,
+) -> Iterator[Model]:
+    """What :func:`fit` does, to be watched: the model at the start and after each step.
+
+    Its arrays are written over by the next step. ``model`` itself is not.
+    """
 
     def step(model: Model, state: Tree, batch: tuple[Any, ...]) -> tuple[Model, Tree]:
         model, state = optimizer.update(model, grad(loss)(model, *batch), state)
         return (model if after is None else after(model)), state
 
     compiled = compile(step, donate=(0, 1))
-    model = trees.map(lambda w: copy(w) if is_array(w) else w, model)  # the caller's own is not written over
+    model = trees.map(lambda w: copy(w) if is_array(w) else w, model)
     state = optimizer.init(model)
+    yield model
     for batch in batches:
         if not isinstance(batch, tuple):
             raise TypeError(
                 f"fit: a batch is the tuple of the loss's further arguments, (x,) for one; got {type(batch).__name__}"
             )
         model, state = compiled(model, state, batch)
-    return model
+        yield model

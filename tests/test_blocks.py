@@ -180,6 +180,15 @@ def test_schedules_in_numpy_leave_float32() -> None:
         np.testing.assert_array_equal(opt.update(a, a, s)[0], fast(b, t)[0])
 
 
+def test_steps_are_those_of_fit_from_the_start() -> None:
+    w, batches = np.array([3.0]), [(np.array([float(i)]),) for i in range(5)]
+    loss, opt = lambda m, x: dgm.sum((m - x) ** 2), optim.momentum(0.1)
+    seen = [float(m[0]) for m in optim.steps(w, loss, opt, batches)]
+    assert len(seen) == 6
+    assert seen[0] == 3.0 == w[0]
+    assert seen[1:] == [float(optim.fit(w, loss, opt, batches[:n])[0]) for n in range(1, 6)]
+
+
 def test_fit_descends_and_leaves_the_callers_model_alone() -> None:
     w = np.array([3.0])
     found = optim.fit({"w": w}, lambda m, x: dgm.sum((m["w"] - x) ** 2), optim.sgd(0.1), [(np.array([1.0]),)] * 100)

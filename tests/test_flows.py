@@ -103,6 +103,21 @@ def test_a_planar_map_can_always_be_inverted(seed, scale) -> None:
     assert np.isfinite(layer.forward(random(1).normal((50, 3), "float64"))[1]).all()
 
 
+def test_planar_maps_by_the_formulas_own_u() -> None:
+    rng = np.random.default_rng(0)
+    u, w, b = rng.standard_normal((5, 3)), rng.standard_normal((5, 3)), rng.standard_normal(5)
+    u = np.where((u * w).sum(axis=1, keepdims=True) > -0.99, u, -u)
+    layer = Planar.of(u, w, b)
+    np.testing.assert_allclose(layer._u()[0][..., 0], u, atol=1e-9)
+    z = rng.standard_normal((7, 3))
+    x = z
+    for k in range(5):
+        x = x + np.tanh(x @ w[k] + b[k])[:, None] * u[k]
+    np.testing.assert_allclose(layer.forward(z)[0], x, atol=1e-9)
+    with pytest.raises(ValueError, match="u' w is -2: at -1 or below"):
+        Planar.of(np.array([[-2.0, 0.0]]), np.array([[1.0, 0.0]]), np.zeros(1))
+
+
 @pytest.mark.parametrize("kind", ["planar", "radial"])
 def test_the_identity_is_where_the_trained_parameters_are_zero(kind) -> None:
     layer = Planar.init(random(), 4, scale=0.0) if kind == "planar" else Radial.init(random(), 4, scale=0.0)

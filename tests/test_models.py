@@ -8,13 +8,14 @@ import math
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import pydgm as dgm
 from pydgm import divergences as div
 from pydgm import nn, trees
 from pydgm.distributions import Normal
 from pydgm.models.adversarial import gan, wgan
-from pydgm.models.latent import VAE, estimators, vae
+from pydgm.models.latent import VAE, GaussianMixture, estimators, mixture, vae
 from pydgm.testing import arrays, check_grads
 
 GRID = np.linspace(-12.0, 12.0, 4001)
@@ -167,3 +168,42 @@ def test_both_estimators_are_unbiased(mean, scale) -> None:
         assert drawn.shape == (40_000, 4)
         error = abs(drawn.mean(axis=0) - exact) / (drawn.std(axis=0) / 200 + 1e-12)
         assert error[exact != drawn[0]].max(initial=0.0) < 5
+
+
+# Mixtures
+
+
+def test_em_never_lowers_the_likelihood_and_finds_planted_gaussians() -> None:
+    rng = random(3)
+    planted = np.array([[-3.0, 0.0], [3.0, 0.0], [0.0, 4.0]])
+    x = np.concatenate([centre + 0.5 * rng.normal((200, 2), "float64") for centre in planted])
+    model, likelihoods = GaussianMixture.init(rng, x, 3), []
+    for _ in range(60):
+        model, likelihood = mixture.em(model, x)
+        likelihoods.append(float(likelihood))
+    assert np.diff(likelihoods).min() >= -1e-9
+    found = model.means[np.argsort(model.means[:, 0])]
+    np.testing.assert_allclose(found, planted[np.argsort(planted[:, 0])], atol=0.2)
+    np.testing.assert_allclose(np.exp(model.logits) / np.exp(model.logits).sum(), 1 / 3, atol=0.02)
+
+
+@given(st.integers(0, 1000), st.integers(1, 4))
+def test_a_mixtures_density(seed, K) -> None:
+    from scipy.stats import multivariate_normal
+
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((30, 2)) @ rng.standard_normal((2, 2)) + 1.0
+    model, _ = mixture.em(GaussianMixture.init(random(seed), x, K), x, floor=0.01)
+    weights = np.exp(model.logits) / np.exp(model.logits).sum()
+    parts = [w * multivariate_normal(m, L @ L.T).pdf(x) for w, m, L in zip(weights, model.means, model.L, strict=True)]
+    np.testing.assert_allclose(model.log_prob(x), np.log(np.sum(parts, axis=0)), rtol=1e-6, atol=1e-8)
+    check_grads(lambda m, x: dgm.sum(m.log_prob(x)), [model, x], order=1)
+
+
+def test_one_gaussian_is_found_in_one_step() -> None:
+    x = np.random.default_rng(0).standard_normal((50, 3))
+    model, _ = mixture.em(GaussianMixture.init(random(), x, 1), x, floor=0.0)
+    np.testing.assert_allclose(model.means[0], x.mean(axis=0), atol=1e-9)
+    np.testing.assert_allclose(model.L[0] @ model.L[0].T, np.cov(x.T, bias=True), atol=1e-9)
+    with pytest.raises(ValueError, match="60 components from 50 points"):
+        GaussianMixture.init(random(), x, 60)

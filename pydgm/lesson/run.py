@@ -26,6 +26,7 @@ import numpy
 from .. import backend, data
 from ..errors import BackendError
 from ..random import Generator
+from . import film
 from .claims import Claim, check_relation, table
 
 T = TypeVar("T")
@@ -41,6 +42,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backend", choices=["numpy", "cupy"], help="array library (default: PYDGM_BACKEND, else numpy)")
     parser.add_argument("--data", metavar="DIR", help="folder of data sets (default: PYDGM_DATA, else what is at hand)")
     parser.add_argument("--out", metavar="DIR", default="figures", help="where picture and numbers go (default figures/)")
+    parser.add_argument("--live", action="store_true", help="show a training while it runs, and keep the film (GIF, HTML)")
     parser.set_defaults(mode="default")
 
 
@@ -56,8 +58,10 @@ def _refuse(message: object) -> Any:
     raise SystemExit(2)
 
 
-def start(name: str, doc: str | None, lecture: str, figure: str) -> Run:
+def start(name: str, doc: str | None, lecture: str, figure: str, live: bool = False) -> Run:
     """Read the options, choose the backend, make sure that the results can be written, seed the noise.
+
+    ``live`` says that the lesson has a film to show. The others refuse ``--live``.
 
     Options are read from the command line when the lesson is the program that runs; in a notebook all have their
     defaults. A wrong one, a missing backend or an unwritable folder ends the program with a sentence and status 2.
@@ -66,6 +70,8 @@ def start(name: str, doc: str | None, lecture: str, figure: str) -> Run:
     parser = argparse.ArgumentParser(description=(doc or "").strip().split("\n\n")[0])
     add_options(parser)
     options = parser.parse_args(sys.argv[1:] if program else [])
+    if options.live and not live:
+        _refuse(f"{name} has no live view")
     try:
         if options.backend:
             backend.use(options.backend)
@@ -74,7 +80,7 @@ def start(name: str, doc: str | None, lecture: str, figure: str) -> Run:
         _refuse(error)
     except ImportError:
         _refuse('lessons draw with matplotlib: pip install -e ".[lessons]"')
-    if program:
+    if program and not options.live:
         matplotlib.use("Agg")  # a picture in a file, also where there is no screen
     matplotlib.style.use(STYLE)
     backend.keep_freed_memory()
@@ -95,6 +101,7 @@ class Run:
         self.name, self.lecture, self.figure = name, lecture, figure
         self.seed: int = options.seed
         self.mode: str = options.mode
+        self.live: bool = options.live
         self.rng = Generator(options.seed)
         self.claims: list[Claim] = []
         self._data, self._out, self._program = options.data, out, program
@@ -154,6 +161,20 @@ class Run:
         print(f"data: {getattr(found, 'source', 'read')}", flush=True)
         return found
 
+    def film(self, figure: Any, draw: Callable[[Any], Any], frames: Iterable[Any]) -> None:
+        """``draw(frame)`` changes ``figure``: shown as frames come, then kept as NAME.gif and NAME.html. For ``--live``."""
+        kept = film.show(figure, draw, frames)
+        path = self._out / self.name.rpartition("/")[2]
+        print(f"the film: {path}.gif, .html", flush=True)
+        self._write(f"{path.name}.gif", lambda file: film.write_gif(file, figure, draw, kept))
+        self._write(f"{path.name}.html", lambda file: file.write(film.as_html(figure, draw, kept).encode()))
+
+    def _write(self, name: str, write: Callable[[Any], Any]) -> None:
+        try:
+            _write(self._out / name, write)
+        except OSError as error:
+            _refuse(f"cannot write into {self._out}: {error.strerror}")
+
     def claim(self, claim: str, measured: Any, relation: str, bound: Any) -> None:
         """A sentence about the figure: ``measured`` keeps ``bound``, by ``<= >= < > ==`` or ``within`` (two bounds)."""
         check_relation(relation)
@@ -175,12 +196,9 @@ class Run:
             "claims": [c.as_json() for c in self.claims],
             "numbers": numbers,
         }
-        try:
-            text = json.dumps(_plain(report), indent=1, allow_nan=False, ensure_ascii=False)
-            _write(self._out / f"{short}.png", lambda file: figure.savefig(file, format="png", metadata={"Software": None}))
-            _write(self._out / f"{short}.json", lambda file: file.write(f"{text}\n".encode()))
-        except OSError as error:
-            _refuse(f"cannot write into {self._out}: {error.strerror}")
+        text = json.dumps(_plain(report), indent=1, allow_nan=False, ensure_ascii=False)
+        self._write(f"{short}.png", lambda file: figure.savefig(file, format="png", metadata={"Software": None}))
+        self._write(f"{short}.json", lambda file: file.write(f"{text}\n".encode()))
         print(table(self.claims))
         failed = sum(not c.holds for c in self.claims)
         print(f"{len(self.claims) - failed} of {len(self.claims)} claims hold; {self._out / short}.png, .json; {seconds:.1f} s")

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 
-from ...autodiff import log, matrix_transpose, operation, softplus, square, squeeze, stack, sum, tanh
+from ...autodiff import expm1, log, matrix_transpose, operation, reshape, softplus, square, squeeze, stack, sum, tanh
 from ...backend import Array, recorded, xp, zeros
 from ...random import Generator
 from .flow import Bijection
@@ -37,6 +37,15 @@ class Planar(Bijection):
         """w ~ N(0, 1), v ~ N(0, scale^2), b = 0: near the identity."""
         w = rng.normal((K, *stack, dim, 1))
         return cls(scale * rng.normal((K, *stack, dim, 1)), w, zeros((K, *stack, 1, 1), w))
+
+    @classmethod
+    def of(cls, u: Array, w: Array, b: Array) -> Planar:
+        """The maps with the formula's own u (K, d), w (K, d) and b (K,). Raises ``ValueError`` where not all u' w > -1."""
+        uw = sum(u * w, axis=-1, keepdims=True)
+        if not bool(xp.all(uw > -1.0)):
+            raise ValueError(f"Planar.of: u' w is {float(xp.min(uw)):g}: at -1 or below, the map cannot be inverted")
+        v = u + (log(expm1(1.0 + uw)) - SHIFT - uw) * w / (sum(square(w), axis=-1, keepdims=True) + 1e-30)
+        return cls(*[reshape(p, (w.shape[0], -1, 1)) for p in (v, w, b)])
 
     def _u(self) -> tuple[Array, Array]:
         """u (K, ..., d, 1), and s = 1 + u' w > 0, (K, ..., 1, 1)."""

@@ -1,6 +1,7 @@
 """Latent variable models: what is seen comes from what is not."""
 
-from . import estimators, vae
+from . import estimators, mixture, vae
+from .mixture import GaussianMixture
 from .vae import VAE
 
-__all__ = ["VAE", "estimators", "vae"]
+__all__ = ["VAE", "GaussianMixture", "estimators", "mixture", "vae"]
