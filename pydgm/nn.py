@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from . import autodiff as ad
 from . import trees
 from .autodiff import Tensor
-from .backend import Array, is_array, is_floating, to_numpy, zeros
+from .backend import Array, is_array, is_floating, to_numpy, xp, zeros
 from .random import Generator
 
 if TYPE_CHECKING:
@@ -118,6 +118,11 @@ class Module:
 
 
 _CHILDREN = (Tensor, Module, dict, list, tuple)
+
+
+def double(model: Any) -> Any:
+    """The same model in float64, to compare to the last digit."""
+    return trees.map(lambda w: ad.astype(w, xp.float64), model)
 
 
 def count_parameters(model: Any) -> int:

@@ -23,10 +23,6 @@ def random(seed: int = 0) -> dgm.random.Generator:
     return dgm.random.Generator(seed)
 
 
-def double(model):
-    return trees.map(lambda w: np.asarray(w, "float64"), model)
-
-
 def some(kind: str, seed: int, dim: int, scale: float = 1.0) -> Bijection:
     """A map far from the identity, in float64."""
     rng = random(seed)
@@ -37,8 +33,8 @@ def some(kind: str, seed: int, dim: int, scale: float = 1.0) -> Bijection:
         "triangular": lambda: Triangular.init(rng, dim, 8),
     }
     if kind != "chain":
-        return double(made[kind]())
-    return Flow([double(make()) for make in made.values()], dim)
+        return nn.double(made[kind]())
+    return Flow([nn.double(make()) for make in made.values()], dim)
 
 
 seeds = st.integers(0, 10_000)
@@ -96,7 +92,7 @@ def test_the_equation_of_the_planar_inverse_at_any_size(dtype, seed) -> None:
 @given(seeds, st.floats(0.0, 50.0))
 def test_a_planar_map_can_always_be_inverted(seed, scale) -> None:
     """The constraint: u' w > -1 for any v, also where v points against w."""
-    layer = double(Planar.init(random(seed), 5, 3, scale=scale))
+    layer = nn.double(Planar.init(random(seed), 5, 3, scale=scale))
     u, s = layer._u()
     assert (s > 0.0).all()
     np.testing.assert_allclose(np.sum(u * layer.w, axis=-2, keepdims=True), s - 1.0, atol=1e-9 * (1.0 + scale))
@@ -150,7 +146,7 @@ def test_sampling_and_density_are_of_one_distribution() -> None:
     counts, _, _ = np.histogram2d(x[:, 0], x[:, 1], bins=12, range=[[-3, 3], [-3, 3]])
     fine = (np.arange(240) + 0.5) / 40 - 3.0
     points = np.stack(np.meshgrid(fine, fine, indexing="ij"), axis=-1).reshape(-1, 2)
-    p = np.exp(double(f).log_prob(points)).reshape(12, 20, 12, 20).sum(axis=(1, 3)) / 40**2
+    p = np.exp(nn.double(f).log_prob(points)).reshape(12, 20, 12, 20).sum(axis=(1, 3)) / 40**2
     expected = 20_000 * p
     often = expected > 5
     chi = ((counts - expected) ** 2 / expected)[often].sum()

@@ -14,6 +14,7 @@ import pydgm as dgm
 from pydgm import divergences as div
 from pydgm import nn, trees
 from pydgm.distributions import Normal
+from pydgm.divergences import normal_plane
 from pydgm.models.adversarial import gan, wgan
 from pydgm.models.latent import VAE, GaussianMixture, estimators, mixture, vae
 from pydgm.testing import arrays, check_grads
@@ -23,11 +24,6 @@ GRID = np.linspace(-12.0, 12.0, 4001)
 
 def random(seed: int = 0) -> dgm.random.Generator:
     return dgm.random.Generator(seed)
-
-
-def double(model):
-    """The same model in float64, for comparisons with differences."""
-    return trees.map(lambda w: w.astype("float64"), model)
 
 
 # Adversarial
@@ -80,7 +76,7 @@ def test_gradient_penalty_takes_the_norm_over_each_example() -> None:
 
 
 def test_gradient_penalty_has_the_right_gradient() -> None:
-    critic = double(nn.MLP.init(random(), [2, 5, 1], dgm.tanh))
+    critic = nn.double(nn.MLP.init(random(), [2, 5, 1], dgm.tanh))
     x = np.random.default_rng(0).standard_normal((2, 6, 2))
     check_grads(lambda c: wgan.gradient_penalty(c, x[0], x[1], random(1)), [critic], order=1)
 
@@ -97,14 +93,14 @@ def test_clipping_clips_every_weight_and_only_those_outside() -> None:
 
 def small_vae() -> tuple[VAE, np.ndarray]:
     """Few pixels and a small network, in float64: everything can be integrated on a grid."""
-    model = double(VAE.init(random(1), pixels=6, hidden=(5,), latent=2, activation=dgm.tanh))
+    model = nn.double(VAE.init(random(1), pixels=6, hidden=(5,), latent=2, activation=dgm.tanh))
     return model, (np.random.default_rng(0).random((4, 6)) < 0.5).astype("float64")
 
 
 def test_elbo_plus_kl_to_the_posterior_is_log_p() -> None:
     """log p(x) = ELBO + KL(q || p(z | x)): both sides by quadrature, each in its own way."""
     model, x = small_vae()
-    nodes, weights = estimators.normal_plane(200, reach=8.0)
+    nodes, weights = normal_plane(200, reach=8.0)
     log_p = vae.log_prob_quadrature(model, x, cells=400, reach=8.0)
     bound = vae.elbo_quadrature(model, x, nodes, weights)
     q = model.posterior(x)
@@ -118,7 +114,7 @@ def test_elbo_plus_kl_to_the_posterior_is_log_p() -> None:
 def test_the_elbo_is_unbiased_and_below() -> None:
     model, x = small_vae()
     drawn = np.stack([vae.elbo(model, x, random(seed)) for seed in range(2000)])
-    exact = vae.elbo_quadrature(model, x, *estimators.normal_plane(100, reach=8.0))
+    exact = vae.elbo_quadrature(model, x, *normal_plane(100, reach=8.0))
     np.testing.assert_array_less(abs(drawn.mean(axis=0) - exact), 5 * drawn.std(axis=0) / np.sqrt(2000))
     assert (exact < vae.log_prob_quadrature(model, x, 300)).all()
 
@@ -158,7 +154,7 @@ def test_both_estimators_are_unbiased(mean, scale) -> None:
         return z[..., 0] ** 2 + z[..., 0] * z[..., 1]
 
     exact = np.array([2 * mean[0] + mean[1], mean[0], 2 * scale[0], 0.0])
-    np.testing.assert_allclose(estimators.quadrature(r, q, *estimators.normal_plane(100, 8.0)), exact, atol=1e-5)
+    np.testing.assert_allclose(estimators.quadrature(r, q, *normal_plane(100, 8.0)), exact, atol=1e-5)
     noise = np.random.default_rng(0).standard_normal((40_000, 2))
     for drawn in (
         estimators.reparameterized(r, q, noise),

@@ -17,8 +17,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import pydgm as dgm
-from pydgm import lesson, optim
+from pydgm import lesson, nn, optim
 from pydgm.data import toys
+from pydgm.divergences import plane
 from pydgm.models.flows import Affine, Flow, Planar, flow
 from pydgm.models.latent import GaussianMixture, mixture
 
@@ -143,21 +144,12 @@ error = {name: {m: (own[name] - log_p).std() / math.sqrt(5000) for m, log_p in n
 # ------------------
 
 
-def double(model):
-    return dgm.trees.map(lambda p: dgm.astype(p, dgm.xp.float64), model)
-
-
-exact = {(name, K): double(of_set(f, i)) for K, f in flows.items() for i, name in enumerate(DATA)}
-
-
-def grid(reach: float, cells: int):
-    line = (2.0 * np.arange(cells) + 1.0 - cells) * (reach / cells)
-    return dgm.asarray(np.stack(np.meshgrid(line, line[::-1]), axis=-1).reshape(-1, 2))
+exact = {(name, K): nn.double(of_set(f, i)) for K, f in flows.items() for i, name in enumerate(DATA)}
 
 
 def mass(model: Flow) -> float:
-    cells = run.pick(quick=400, default=1000)
-    return np.exp(in_parts(model.log_prob, grid(5.0, cells), 8000)).sum() * (10.0 / cells) ** 2
+    points, area = plane(5.0, run.pick(quick=400, default=1000), "float64")
+    return np.exp(in_parts(model.log_prob, points, 8000)).sum() * area
 
 
 def round_trip(model: Flow, x) -> float:
@@ -175,13 +167,12 @@ masses = [mass(f) for f in exact.values()]
 titles = ["data", *models["rings"], "the truth"]
 figure = plt.figure(figsize=(22, 15))
 pictures, bars = figure.subfigures(2, 1, height_ratios=[10, 5])
-view = dgm.astype(grid(3.0, 160), dgm.xp.float32)
 for row, (i, name) in zip(pictures.subplots(3, len(titles)), enumerate(DATA), strict=True):
     row[0].plot(*dgm.to_numpy(train[i, ...]).T, ".", ms=2, color="black")
     row[0].set(xlim=(-3, 3), ylim=(-3, 3), aspect="equal", ylabel=name)
-    highest = np.exp(in_parts(truth[name], view)).max()
-    for ax, log_prob in zip(row[1:], [*models[name].values(), truth[name]], strict=True):
-        ax.imshow(np.exp(in_parts(log_prob, view)).reshape(160, 160), vmin=0.0, vmax=highest)
+    images = [lesson.density(lambda x, f=f: in_parts(f, x), 3.0) for f in (*models[name].values(), truth[name])]
+    for ax, image in zip(row[1:], images, strict=True):
+        ax.imshow(image, vmin=0.0, vmax=images[-1].max())
     for ax, title in zip(row, titles, strict=True):
         ax.set(xticks=[], yticks=[], title=title if i == 0 else "")
 for ax, name in zip(bars.subplots(1, 3), DATA, strict=True):

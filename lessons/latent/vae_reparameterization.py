@@ -19,6 +19,7 @@ import numpy as np
 
 import pydgm as dgm
 from pydgm import lesson, optim
+from pydgm.divergences import normal_plane
 from pydgm.models.latent import VAE, estimators, vae
 
 run = lesson.start(
@@ -81,7 +82,7 @@ def in_parts(estimate, noise):
     return np.concatenate([dgm.to_numpy(estimate(eps)) for eps in dgm.backend.chunks(noise, 1000)])
 
 
-coarse, exact = (dgm.to_numpy(estimators.quadrature(reward, q, *estimators.normal_plane(n))) for n in (100, 200))
+coarse, exact = (dgm.to_numpy(estimators.quadrature(reward, q, *normal_plane(n))) for n in (100, 200))
 noise = rng.normal((run.pick(quick=4000, default=20_000), 2))
 baseline = estimators.best_baseline(reward, q, rng.normal((1000, 2)))
 samples = {
@@ -119,7 +120,7 @@ held_out = binarize(digits.test[: run.pick(quick=20, default=100)])
 cells = run.pick(quick=300, default=960)
 truth, rough = (dgm.to_numpy(vae.log_prob_quadrature(model, held_out, n)) for n in (cells, cells * 5 // 6))
 weighted = dgm.to_numpy(vae.log_prob_importance(model, held_out, run.pick(quick=500, default=5000), rng))
-bound = dgm.to_numpy(vae.elbo_quadrature(model, held_out, *estimators.normal_plane(40)))
+bound = dgm.to_numpy(vae.elbo_quadrature(model, held_out, *normal_plane(40)))
 test_elbo = float(dgm.mean(vae.elbo(model, binarize(digits.test), rng)))
 print(f"ELBO of the {len(digits.test)} test images: {test_elbo:.1f} nats; of the {len(truth)} in panel (c): {bound.mean():.1f}")
 

@@ -1,12 +1,21 @@
-"""Pictures of many small images."""
+"""Pictures of densities, and of many small images."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy
 
 from ..backend import to_numpy
+from ..divergences import plane
+
+
+def density(log_prob: Callable[[Any], Any], reach: float, cells: int = 160) -> numpy.ndarray[Any, Any]:
+    """exp(log_prob) over the square [-reach, reach]^2, as a picture."""
+    points, _ = plane(reach, cells)
+    image: numpy.ndarray[Any, Any] = numpy.exp(to_numpy(log_prob(points))).reshape(cells, cells)
+    return image
 
 
 def tiles(images: Any, rows: int, side: int = 28) -> numpy.ndarray[Any, Any]:

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy
-
 from ... import autodiff as ad
-from ...backend import Array, asarray, chunks
+from ...backend import Array, chunks
 from ...distributions import Normal
 
 Reward = Callable[[Array], Array]  # (n, d) -> (n,)
@@ -49,14 +47,6 @@ def best_baseline(r: Reward, q: Normal, noise: Array) -> float:
     score = score_function(lambda z: 1.0 + 0.0 * z[..., 0], q, noise)
     squares = ad.sum(ad.square(score), axis=1)
     return float(ad.sum(r(q.mean + q.scale * noise) * squares) / ad.sum(squares))
-
-
-def normal_plane(n: int, reach: float = 5.0) -> tuple[Array, Array]:
-    """n^2 nodes in the plane and weights that integrate over N(0, I): the trapezoid rule on [-reach, reach]^2."""
-    line = numpy.linspace(-reach, reach, n)
-    nodes = numpy.stack(numpy.meshgrid(line, line), axis=-1).reshape(-1, 2)
-    weights = numpy.exp(-0.5 * (nodes**2).sum(axis=1))
-    return asarray(nodes.astype("float32")), asarray((weights / weights.sum()).astype("float32"))
 
 
 def quadrature(r: Reward, q: Normal, nodes: Array, weights: Array, chunk: int = 5000) -> Array:

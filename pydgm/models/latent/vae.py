@@ -11,12 +11,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-import numpy
-
 from ... import autodiff as ad
-from ...backend import Array, asarray, chunks
+from ...backend import Array, chunks
 from ...distributions import Bernoulli, Normal
-from ...divergences import kl
+from ...divergences import kl, plane
 from ...nn import MLP, Module
 from ...random import Generator
 
@@ -98,8 +96,7 @@ def log_prob_quadrature(model: VAE, x: Array, cells: int, reach: float = 6.0, ch
 
     For two latent dimensions. Exact as the cells grow smaller than the narrowest posterior.
     """
-    line = ((numpy.arange(cells) + 0.5) / cells * 2.0 - 1.0) * reach
-    grid = asarray(numpy.stack(numpy.meshgrid(line, line), axis=-1).reshape(-1, 2).astype("float32"))
+    grid, area = plane(reach, cells)
     parts = []
     for z in chunks(grid, chunk):
         logits = model.decoder(z)
@@ -107,4 +104,4 @@ def log_prob_quadrature(model: VAE, x: Array, cells: int, reach: float = 6.0, ch
         # log p(x | z) = x . logits - sum softplus(logits): a matrix product for all pairs of image and z
         log_joint = x @ ad.matrix_transpose(logits) + (log_prior - ad.sum(ad.softplus(logits), axis=-1))
         parts.append(ad.logsumexp(log_joint, axis=1))
-    return ad.logsumexp(ad.stack(parts), axis=0) + 2.0 * math.log(2.0 * reach / cells)
+    return ad.logsumexp(ad.stack(parts), axis=0) + math.log(area)
