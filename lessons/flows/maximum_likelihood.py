@@ -178,13 +178,12 @@ for row, (i, name) in zip(pictures.subplots(3, len(titles)), enumerate(DATA), st
 for ax, name in zip(bars.subplots(1, 3), DATA, strict=True):
     heights = [-log_p.mean() for log_p in nats[name].values()]
     ax.barh(range(len(heights)), heights, color=["C0"] * len(flows) + ["C1", "C2"])
-    ax.axvline(-own[name].mean(), color="black", label="the data's own density")
+    ax.axvline(-own[name].mean(), color="black")
     for y, height in enumerate(heights):
         ax.text(height, y, f" {height:.2f}", va="center")
-    ax.set(yticks=range(len(heights)), yticklabels=list(nats[name]), xlabel="nats of a held-out point", title=name)
+    ax.set(yticks=range(len(heights)), yticklabels=list(nats[name]), xlabel="nats of a held-out point; line: the data's own", title=name)
     ax.set_xlim(0.0, 1.2 * max(heights))
     ax.invert_yaxis()
-figure.legend(*ax.get_legend_handles_labels(), loc="lower right")
 
 # %%
 # The claims
