@@ -181,7 +181,12 @@ for ax, name in zip(bars.subplots(1, 3), DATA, strict=True):
     ax.axvline(-own[name].mean(), color="black")
     for y, height in enumerate(heights):
         ax.text(height, y, f" {height:.2f}", va="center")
-    ax.set(yticks=range(len(heights)), yticklabels=list(nats[name]), xlabel="nats of a held-out point; line: the data's own", title=name)
+    ax.set(
+        yticks=range(len(heights)),
+        yticklabels=list(nats[name]),
+        xlabel="nats of a held-out point; line: the data's own",
+        title=name,
+    )
     ax.set_xlim(0.0, 1.2 * max(heights))
     ax.invert_yaxis()
 
