@@ -46,6 +46,16 @@ def readme(known: dict[str, Path]) -> int:
     return 0
 
 
+def outlast(command: list[str]) -> tuple[int, bool]:
+    """The exit status of a program, and whether Ctrl+C was pressed: it went to the program too, which may have a use for it."""
+    child, interrupted = subprocess.Popen(command), False
+    while True:
+        try:
+            return child.wait(), interrupted
+        except KeyboardInterrupt:
+            interrupted = True
+
+
 def main(argv: list[str] | None = None) -> int:
     """Exit status 0: every claim holds; 1: one fails, or a lesson ends with an error; 2: bad usage."""
     parser = argparse.ArgumentParser(prog="python -m lessons", description=__doc__)
@@ -79,9 +89,9 @@ def main(argv: list[str] | None = None) -> int:
     passed_on += ["--live"] if options.live else []
     codes = {}
     for name in wanted:
-        codes[name] = subprocess.run([sys.executable, str(known[name]), *passed_on], check=False).returncode
-        if codes[name] == 2:  # bad usage is bad for every lesson
-            return 2
+        codes[name], interrupted = outlast([sys.executable, str(known[name]), *passed_on])
+        if codes[name] == 2 or (interrupted and codes[name]):  # bad usage is bad for every lesson
+            return codes[name] if codes[name] > 0 else 1
         print(flush=True)
     failed = [name for name, code in codes.items() if code]
     print(f"all claims hold in {len(codes)} lessons" if not failed else f"not so: {', '.join(failed)}")

@@ -261,6 +261,15 @@ def scatter_add(g: Array, key: Any, shape: tuple[int, ...]) -> Array:
     return out
 
 
+def put(x: Array, rows: Array, values: Array) -> None:
+    """``x[rows] = values``, in place, for rows that are named by whole numbers."""
+    if xp.name != "array_api_strict":
+        x[rows] = values
+        return
+    for i, row in enumerate(to_numpy(rows).tolist()):
+        x[row, ...] = values[i, ...]
+
+
 def scatter_all(parts: list[Array], keys: list[Any], shape: tuple[int, ...], out: Array | None = None) -> Array:
     """The sum of ``scatter_add(g, key, shape)`` over all parts, in one array; for NumPy, and keys that are no arrays."""
     out = zeros(shape, parts[0]) if out is None else out

@@ -110,6 +110,8 @@ def test_planar_maps_by_the_formulas_own_u() -> None:
     for k in range(5):
         x = x + np.tanh(x @ w[k] + b[k])[:, None] * u[k]
     np.testing.assert_allclose(layer.forward(z)[0], x, atol=1e-9)
+    far = Planar.of(np.float32([[500.0, 0.0]]), np.float32([[1.0, 0.0]]), np.float32([0.0]))
+    np.testing.assert_allclose(far._u()[0][0, :, 0], [500.0, 0.0], rtol=1e-5)
     with pytest.raises(ValueError, match="u' w is -2: at -1 or below"):
         Planar.of(np.array([[-2.0, 0.0]]), np.array([[1.0, 0.0]]), np.zeros(1))
 
@@ -177,6 +179,7 @@ def test_a_chain_is_its_maps_one_after_the_other() -> None:
     )
     assert (np.abs(uniform.draw(random(), (3, 50))) <= 1.0).all()
     np.testing.assert_allclose(Flow([]).log_prob(z), np.sum(Normal().log_prob(z), axis=-1))
+    assert Flow([]).forward(z)[1].shape == (5,)
 
 
 def test_a_triangular_map_is_triangular() -> None:
@@ -248,10 +251,19 @@ def test_the_energies_are_the_papers_inside_the_walls(name) -> None:
 def test_what_is_refused() -> None:
     f = Flow([Planar.init(random(), 2)])
     for points in (np.zeros(2), np.zeros((4, 3)), 1.0):
-        with pytest.raises(errors.ShapeError, match=r"rows of 2 numbers, \(n, 2\)"):
+        with pytest.raises(errors.ShapeError, match=r"a flow of 2 dimensions takes arrays \(n, 2\): points") as refused:
             f.forward(points)
-        with pytest.raises(errors.ShapeError, match="rows of 2 numbers"):
+        assert str(refused.value).count("test_flows.py") == 1
+        with pytest.raises(errors.ShapeError, match="points"):
             f.log_prob(points)
+    z = random().normal((4, 2))
+    with pytest.raises(errors.ShapeError, match="what Triangular makes"):
+        Flow([Triangular.init(random(), 1)]).log_prob(z)
+    with pytest.raises(errors.ShapeError, match="what the base makes"):
+        Flow([], base=Normal(np.zeros(3), np.ones(3))).sample(random(), 5)
+    for energy in (dgm.sum, lambda x: dgm.sum(x, axis=-1, keepdims=True)):
+        with pytest.raises(errors.ShapeError, match=r"the energies of points \(4, 2\) are \(4,\)"):
+            flow.free_energy(f, energy, z)
 
     class Square(Bijection):
         def forward(self, z):

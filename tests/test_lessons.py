@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -88,6 +89,28 @@ def test_a_film_is_kept_as_gif_and_as_a_page_that_needs_nothing_else(tiny, tmp_p
     without = program(tiny(live=True), "--out", tmp_path / "none")
     assert without.returncode == 0
     assert sorted(p.name for p in (tmp_path / "none").iterdir()) == ["tiny.json", "tiny.png"]
+
+
+def test_ctrl_c_is_the_lessons_own_affair(tmp_path) -> None:
+    """A browser's window is closed so. The runner waits for what the lesson makes of it, and stops where that is an error."""
+    code = """
+import signal, sys, time
+got = []
+signal.signal(signal.SIGINT, lambda *_: got.append(1) if sys.argv[1] == "0" else sys.exit(7))
+print("ready", flush=True)
+while not got:
+    time.sleep(0.01)
+"""
+    runner = "import sys; from lessons.__main__ import outlast; print(outlast([sys.executable, *sys.argv[1:]]), flush=True)"
+    (tmp_path / "lesson.py").write_text(code)
+    for end, said in (("0", "(0, True)"), ("7", "(7, True)")):
+        run = [sys.executable, "-c", runner, str(tmp_path / "lesson.py"), end]
+        with subprocess.Popen(run, stdout=subprocess.PIPE, text=True, cwd=ROOT, start_new_session=True) as child:
+            assert child.stdout is not None
+            assert child.stdout.readline() == "ready\n"
+            os.killpg(child.pid, signal.SIGINT)
+            assert child.stdout.read().strip() == said
+        assert child.returncode == 0
 
 
 def test_a_film_is_drawn_while_its_frames_come() -> None:
@@ -220,15 +243,15 @@ def test_the_runner_lists_and_refuses() -> None:
         assert said in done.stderr
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_every_lesson_holds_its_claims_quickly(tmp_path, seed) -> None:
-    done = program("-m", "lessons", "run", "--all", "--quick", "--seed", seed, "--out", tmp_path)
+def test_every_lesson_holds_its_claims_quickly(tmp_path) -> None:
+    """With another seed than the README's, for which test_readme runs them."""
+    done = program("-m", "lessons", "run", "--all", "--quick", "--seed", 1, "--out", tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     for report in tmp_path.glob("*.json"):
         assert json.loads(report.read_text())["seconds"] < 30  # far above the ten that it takes: this is no benchmark
 
 
-@pytest.mark.parametrize("name", ["adversarial/gan_vs_wgan", "flows/planar_flow", "latent/vae_reparameterization"])
+@pytest.mark.parametrize("name", ["adversarial/gan_vs_wgan", "latent/vae_reparameterization"])
 def test_lessons_run_on_the_bare_standard(tmp_path, name) -> None:
     """On the stand-in for a GPU library, with the same noise: the same claims."""
     script = ROOT / "lessons" / f"{name}.py"

@@ -1,26 +1,33 @@
-"""Data: toys in the plane, readers for real files, and characters rendered from fonts, for which nothing is downloaded."""
+"""Data: toys in the plane, readers for real files; characters and sentences that are made here, so nothing is downloaded."""
 
 from .files import BinaryRows, DataError, Images, binarized_mnist, find, mnist, uci_binary
 from .glyphs import ALPHABETS, glyphs
 from .omniglot import omniglot
+from .sentences import Corpus, Sentences, but_sentences, cr, mr, sst2
 from .toys import bars_and_stripes, checkerboard, grid_of_gaussians, moons, ring_of_gaussians, rings, swiss_roll
 
 __all__ = [
     "ALPHABETS",
     "BinaryRows",
+    "Corpus",
     "DataError",
     "Images",
+    "Sentences",
     "bars_and_stripes",
     "binarized_mnist",
+    "but_sentences",
     "checkerboard",
+    "cr",
     "find",
     "glyphs",
     "grid_of_gaussians",
     "mnist",
     "moons",
+    "mr",
     "omniglot",
     "ring_of_gaussians",
     "rings",
+    "sst2",
     "swiss_roll",
     "uci_binary",
 ]

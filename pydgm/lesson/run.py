@@ -173,7 +173,7 @@ class Run:
         try:
             _write(self._out / name, write)
         except OSError as error:
-            _refuse(f"cannot write into {self._out}: {error.strerror}")
+            _refuse(f"cannot write {self._out / name}: {error.strerror}")
 
     def claim(self, claim: str, measured: Any, relation: str, bound: Any) -> None:
         """A sentence about the figure: ``measured`` keeps ``bound``, by ``<= >= < > ==`` or ``within`` (two bounds)."""

@@ -16,9 +16,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ...autodiff import mean, sum
-from ...backend import Array
+from ...backend import Array, zeros
 from ...distributions import Normal
-from ...errors import ShapeError, caller, shape_text
+from ...errors import ShapeError, shape_text
 from ...nn import Module
 from ...random import Generator
 
@@ -36,9 +36,9 @@ class Bijection(Module):
 
 
 class Flow(Bijection):
-    """The chain of ``layers`` f_1, ..., f_K behind a density p_0 of ``dim`` independent numbers: itself a bijection.
+    """The chain of ``layers`` f_1, ..., f_K behind ``dim`` independent numbers of the density ``base``: itself a bijection.
 
-    Raises :class:`ShapeError` for points that are not rows of ``dim`` numbers.
+    Raises :class:`ShapeError` for points that are not rows of ``dim`` numbers, and where a layer or the base makes others.
     """
 
     layers: Sequence[Bijection]
@@ -47,18 +47,18 @@ class Flow(Bijection):
 
     def forward(self, z: Array) -> tuple[Array, Array]:
         """z_K from z_0, and the sum of log |det dz_i / dz_(i-1)|."""
-        z, total = self._rows(z), 0.0
+        z, total = self._rows(z, "points"), zeros(z.shape[:-1], z)
         for layer in self.layers:
             z, log_det = layer.forward(z)
-            total = total + log_det
+            z, total = self._rows(z, f"what {type(layer).__name__} makes"), total + log_det
         return z, total
 
     def inverse(self, x: Array) -> tuple[Array, Array]:
         """z_0 from z_K, z_(i-1) = f_i^-1(z_i), and the sum of log |det dz_(i-1) / dz_i|."""
-        x, total = self._rows(x), 0.0
+        x, total = self._rows(x, "points"), zeros(x.shape[:-1], x)
         for layer in reversed(self.layers):
             x, log_det = layer.inverse(x)
-            total = total + log_det
+            x, total = self._rows(x, f"what {type(layer).__name__} makes"), total + log_det
         return x, total
 
     def log_prob(self, x: Array) -> Array:
@@ -66,18 +66,17 @@ class Flow(Bijection):
         z, log_det = self.inverse(x)
         return sum(self.base.log_prob(z), axis=-1) + log_det
 
-    def _rows(self, x: Array) -> Array:
+    def _rows(self, x: Array, what: str) -> Array:
         if getattr(x, "ndim", 0) < 2 or x.shape[-1] != self.dim:
-            raise ShapeError(f"a flow takes rows of {self.dim} numbers, (n, {self.dim}), not {shape_text(x)} {caller()}")
+            raise ShapeError(f"a flow of {self.dim} dimensions takes arrays (n, {self.dim}): {what}: {shape_text(x)}")
         return x
 
-    def draw(self, rng: Generator, shape: int | tuple[int, ...] = ()) -> Array:
-        """z_0 from the base: (\\*shape, d)."""
+    def draw(self, rng: Generator, shape: int | tuple[int, ...]) -> Array:
+        """z_0 from the base: (\\*shape, d). For a stack of flows, ``shape`` begins with the stack's."""
         shape = shape if isinstance(shape, tuple) else (shape,)
-        z: Array = self.base.sample(rng, (*shape, self.dim))
-        return z
+        return self._rows(self.base.sample(rng, (*shape, self.dim)), "what the base makes")
 
-    def sample(self, rng: Generator, shape: int | tuple[int, ...] = ()) -> Array:
+    def sample(self, rng: Generator, shape: int | tuple[int, ...]) -> Array:
         """x = f(z_0), z_0 from the base: (\\*shape, d)."""
         return self.forward(self.draw(rng, shape))[0]
 
@@ -91,7 +90,13 @@ def free_energy(flow: Flow, energy: Callable[[Array], Array], z: Array, beta: fl
     """log q(x) + beta U(x) at x = f(z), for z drawn from the base: (..., n, d) -> (..., n), in nats.
 
     Its mean is KL(q || p) - log Z for the target p = exp(-U) / Z and beta = 1; smaller ``beta`` flattens the target. Takes no
-    inverse: log q(x) = log p_0(z) - log |det df/dz| (Rezende and Mohamed 2015, equations 15 and 20).
+    inverse: log q(x) = log p_0(z) - log |det df/dz| (Rezende and Mohamed 2015, section 4.2). Raises :class:`ShapeError` where
+    ``energy`` does not give one number for each point.
     """
     x, log_det = flow.forward(z)
-    return sum(flow.base.log_prob(z), axis=-1) - log_det + beta * energy(x)
+    U = energy(x)
+    if tuple(U.shape) != tuple(log_det.shape):
+        raise ShapeError(
+            f"free_energy: the energies of points {tuple(x.shape)} are {tuple(log_det.shape)}, not {shape_text(U)}"
+        )
+    return sum(flow.base.log_prob(z), axis=-1) - log_det + beta * U

@@ -7,7 +7,8 @@ u' w > -1. So the u of the formulas is not the one that is trained, v, but
 
     u = v + (m(w' v) - w' v) w / |w|^2,    which has u' w = m(w' v),    m(t) = softplus(t + log(e - 1)) - 1 > -1.
 
-(The paper's m lacks log(e - 1). With it m(0) = 0: v = 0 is the identity, and u does not explode as w goes to 0.)
+(The paper's m lacks log(e - 1). With it m(0) = 0: v = 0 is the identity, and u stays bounded as w goes to 0.) Rounding has the
+last word: 1 + u' w is 0 in float32 from w' v = -104 on.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ class Planar(Bijection):
         uw = sum(u * w, axis=-1, keepdims=True)
         if not bool(xp.all(uw > -1.0)):
             raise ValueError(f"Planar.of: u' w is {float(xp.min(uw)):g}: at -1 or below, the map cannot be inverted")
-        v = u + (log(expm1(1.0 + uw)) - SHIFT - uw) * w / (sum(square(w), axis=-1, keepdims=True) + 1e-30)
+        t = 1.0 + uw + log(-expm1(-1.0 - uw)) - SHIFT  # m(t) = u' w
+        v = u + (t - uw) * w / (sum(square(w), axis=-1, keepdims=True) + 1e-30)
         return cls(*[reshape(p, (w.shape[0], -1, 1)) for p in (v, w, b)])
 
     def _u(self) -> tuple[Array, Array]:

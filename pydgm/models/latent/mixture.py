@@ -24,6 +24,7 @@ from ...autodiff import (
     solve,
     square,
     sum,
+    var,
 )
 from ...backend import Array, eye, zeros
 from ...nn import Module
@@ -60,10 +61,10 @@ class GaussianMixture(Module):
         return logsumexp(self.log_joint(x), axis=-1)
 
 
-def em(model: GaussianMixture, x: Array, floor: float = 1e-6) -> tuple[GaussianMixture, Array]:
+def em(model: GaussianMixture, x: Array, floor: float = 1e-5) -> tuple[GaussianMixture, Array]:
     """One step of expectation and maximisation. Returns the new model, and mean log p(x) of the one before, in nats.
 
-    ``floor`` is added to the variances, so that no component collapses on a point.
+    ``floor``, as a share of the data's variance, is added to the variances, so that no component collapses on a point.
     """
     joint = model.log_joint(x)  # E
     log_p = logsumexp(joint, axis=1, keepdims=True)
@@ -72,5 +73,5 @@ def em(model: GaussianMixture, x: Array, floor: float = 1e-6) -> tuple[GaussianM
     means = matrix_transpose(r) @ x / expand_dims(n, axis=1)
     away = expand_dims(x, axis=0) - expand_dims(means, axis=1)  # (K, n, d)
     scatter = matrix_transpose(away * expand_dims(matrix_transpose(r), axis=2)) @ away
-    covariance = scatter / reshape(n, (-1, 1, 1)) + floor * eye(x.shape[1], x)
+    covariance = scatter / reshape(n, (-1, 1, 1)) + floor * mean(var(x, axis=0)) * eye(x.shape[1], x)
     return GaussianMixture(log(n), means, cholesky(covariance)), mean(log_p)

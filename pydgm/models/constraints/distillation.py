@@ -1,0 +1,167 @@
+r"""Rule knowledge distillation: a student that learns from labels and from a teacher, itself made to follow rules.
+
+    teacher   q(y | x) = p(y | x) exp(sum_l lambda_l r_l(x, y)) / Z
+    student   min over theta of the mean of (1 - pi) l(y_n, p(. | x_n)) + pi l(s_n, p(. | x_n)),   s_n = q(. | x_n)
+
+with l the cross-entropy and pi growing with the iteration t (Hu, Ma, Liu, Hovy and Xing 2016; lectures L0 "Rule Knowledge
+Distillation", L1 section 4.4). The rule for sentences "A but B": B's sentiment is the sentence's.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy
+
+from ... import trees
+from ...autodiff import exp, grad, log_softmax, mean, scatter_add, stack, stop_gradient, sum, take
+from ...backend import Array, asarray, copy, put, to_numpy
+from ...compile import compile
+from ...data.sentences import Words, after_but, encode
+from ...nn import Embedding
+from ...optim import Optimizer
+from ...random import Generator
+from .logic import equivalence
+from .posterior import project
+from .sentence_cnn import SentenceCNN
+
+
+class Batch(NamedTuple):
+    """Sentences as rows of word numbers; of those with "A but B", the B's, and which rows they belong to."""
+
+    words: Array  # (n, length)
+    labels: Array  # (n,)
+    clauses: Array  # (m, length), m >= the number of B's; what is left over belongs to row n, which does not exist
+    rows: Array  # (m,)
+
+
+def but_rule(b: Array) -> Array:
+    """r(y) for y = 0, 1: how true "the sentence is positive if and only if B is" is, where B is positive with probability b.
+
+    (y = 1 -> b) averaged with (b -> y = 1): (2 - b) / 2 for y = 0 and (1 + b) / 2 for y = 1. (m,) -> (m, 2).
+    """
+    return stack([equivalence(0.0 * b, b), equivalence(0.0 * b + 1.0, b)], axis=-1)
+
+
+def teacher(model: Callable[[Array], Array], batch: Batch, logits: Array, strength: float) -> Array:
+    """log q(y | x): (n, 2). Where there is no "but" no rule speaks, and q is p."""
+    p = exp(log_softmax(model(batch.clauses)))
+    f = scatter_add(but_rule(p[:, 1]), batch.rows, (logits.shape[0] + 1, 2))
+    return project(log_softmax(logits), f[:-1, ...], strength)
+
+
+def distillation_loss(log_p: Array, labels: Array, log_q: Array, pi: Array) -> Array:
+    """The mean of (1 - pi) l(y_n, p) + pi l(q, p), in nats; q is the teacher, and has no gradient."""
+    hard = stack([1.0 - labels, 0.0 + labels], axis=-1)
+    target = (1.0 - pi) * hard + pi * stop_gradient(exp(log_q))
+    return -mean(sum(target * log_p, axis=-1))
+
+
+def balance(t: int, limit: float = 1.0, rate: float = 0.9) -> float:
+    """pi(t) = min(limit, 1 - rate^t) at iteration t = 0, 1, ...: the teacher is believed once it knows something."""
+    return min(limit, 1.0 - rate**t)
+
+
+# From sentences to batches
+
+
+def batch(sentences: Sequence[Words], labels: Any, numbers: dict[str, int]) -> Batch:
+    """Lengths are rounded up to multiples of 8 and the number of clauses to one of 16: few shapes, so few compilations."""
+    found = [(row, b) for row, b in enumerate(map(after_but, sentences)) if b is not None]
+    length = -(-max(map(len, sentences)) // 8) * 8
+    places = max(-(-len(found) // 16), 1) * 16
+    clauses = encode([b for _, b in found] + [()] * (places - len(found)), numbers, length)
+    rows = numpy.array([row for row, _ in found] + [len(sentences)] * (places - len(found)))
+    return Batch(encode(sentences, numbers, length), numpy.asarray(labels, "float32"), clauses, rows)
+
+
+def batches(sentences: Sequence[Words], labels: Any, numbers: dict[str, int], size: int, rng: Generator) -> list[Batch]:
+    """All sentences once, ``size`` at a time, in random order, those of about one length together; a short rest is left out."""
+    lengths = numpy.array([len(words) for words in sentences]) + 8.0 * to_numpy(rng.uniform((len(sentences),)))
+    order = numpy.argsort(lengths)
+    groups = [order[at : at + size] for at in range(0, len(order) - size + 1, size)]
+    shuffled = [groups[i] for i in to_numpy(rng.permutation(len(groups)))]
+    return [batch([sentences[i] for i in group], numpy.asarray(labels)[group], numbers) for group in shuffled]
+
+
+def log_probs(
+    model: SentenceCNN, sentences: Sequence[Words], numbers: dict[str, int], strength: float, size: int = 200
+) -> tuple[numpy.ndarray[Any, Any], numpy.ndarray[Any, Any]]:
+    """log p(y | x) and log q(y | x) of each sentence: (n, 2) both. No dropout."""
+    order = numpy.argsort([len(words) for words in sentences], kind="stable")
+    log_p, log_q = numpy.empty((2, len(order), 2), "float32")
+    for at in range(0, len(order), size):
+        some = order[at : at + size]
+        b = Batch(*map(asarray, batch([sentences[i] for i in some], numpy.zeros(len(some)), numbers)))
+        logits = model(b.words)
+        log_p[some], log_q[some] = to_numpy(log_softmax(logits)), to_numpy(teacher(model, b, logits, strength))
+    return log_p, log_q
+
+
+# Training
+
+
+def _rows(model: SentenceCNN, used: Array) -> SentenceCNN:
+    """The model with these rows of its table alone."""
+    return dataclasses.replace(model, embedding=Embedding(take(model.embedding.table, used, axis=0)))
+
+
+def _put_back(model: SentenceCNN, used: Array, small: SentenceCNN) -> SentenceCNN:
+    put(model.embedding.table, used, small.embedding.table)
+    return dataclasses.replace(small, embedding=model.embedding)
+
+
+def training(
+    model: SentenceCNN,
+    epochs: Iterable[Iterable[tuple[Batch, float]]],
+    optimizer: Optimizer,
+    rng: Generator,
+    strength: float | None = 6.0,
+    dropout: float = 0.5,
+) -> Iterator[SentenceCNN]:
+    """The model after each epoch: one update for each batch and its pi. Its arrays belong to the next epoch.
+
+    ``strength`` is lambda; with ``None`` there is no teacher, and the labels are all (pi = 0). Only those rows of the word
+    table that a batch uses are read, differentiated and updated, with their own averages in the optimiser's state: a step
+    costs the same however large the vocabulary is. ``model`` itself is not changed.
+    """
+
+    def loss(model: SentenceCNN, b: Batch, pi: Array) -> Array:
+        logits = model(b.words, rng, dropout)
+        log_p = log_softmax(logits)
+        log_q = log_p if strength is None else teacher(model, b, logits, strength)
+        return distillation_loss(log_p, b.labels, log_q, pi)
+
+    def step(model: SentenceCNN, state: Any, b: Batch, pi: Array) -> tuple[SentenceCNN, Any]:
+        return optimizer.update(model, grad(loss)(model, b, pi), state)
+
+    compiled = compile(step, donate=(0, 1))
+    model = trees.map(copy, model)
+    state = optimizer.init(model)
+    for epoch in epochs:
+        for b, pi in epoch:
+            used, words, clauses = _in_use(b)
+            small, small_state = compiled(
+                _rows(model, used),
+                state._replace(**{name: _rows(kept, used) for name, kept in _averages(state)}),
+                Batch(*map(asarray, (words, b.labels, clauses, b.rows))),
+                asarray(numpy.float32(pi)),
+            )
+            kept = {name: _put_back(kept, used, getattr(small_state, name)) for name, kept in _averages(state)}
+            state, model = small_state._replace(**kept), _put_back(model, used, small)
+        yield model
+
+
+def _in_use(b: Batch) -> tuple[Array, Array, Array]:
+    """The words that a batch uses, and the batch in numbers of these. Row 0, no word, has no gradient and fills up."""
+    used, places = numpy.unique(numpy.concatenate([[0], b.words.ravel(), b.clauses.ravel()]), return_inverse=True)
+    filled = numpy.zeros(1 << (len(used) - 1).bit_length(), used.dtype)
+    filled[: len(used)] = used
+    words, clauses = numpy.split(places[1:], [b.words.size])
+    return asarray(filled), words.reshape(b.words.shape), clauses.reshape(b.clauses.shape)
+
+
+def _averages(state: Any) -> list[tuple[str, Any]]:
+    return [(name, getattr(state, name)) for name in ("first", "second") if getattr(state, name) is not None]

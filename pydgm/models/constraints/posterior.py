@@ -1,0 +1,67 @@
+r"""Posterior regularisation: knowledge as a constraint function f, imposed on a distribution q near the model's p.
+
+    min over q of KL(q || p) - lambda E_q[f]        is solved by        q*(y) = p(y) exp(lambda f(y)) / Z
+
+Ganchev, Graca, Gillenwater and Taskar 2010; lectures L0 "Learning with Constraints", L1 sections 4.1 and 4.2. With a latent y
+the two lines of EM follow: E, q*; M, the parameters of greatest E_q*[log p(x, y)].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from ...autodiff import exp, grad, log, log_softmax, logsumexp, stop_gradient, sum
+from ...backend import Array
+
+Parameters = TypeVar("Parameters")
+
+
+def project(log_p: Array, f: Array, strength: float = 1.0) -> Array:
+    """log q*(y) = log p(y) + lambda f(y) - log Z over the last axis; ``strength`` is lambda.
+
+    For rules, lambda f(y) = sum_l lambda_l r_l(y). ``log_p`` may lack its own normalisation.
+    """
+    return log_softmax(log_p + strength * f)
+
+
+def divergence(log_q: Array, log_p: Array, f: Array, strength: float = 1.0) -> Array:
+    """KL(q || p) - lambda E_q[f], over the last axis: what q* makes smallest."""
+    return sum(exp(log_q) * (log_q - log_p - strength * f), axis=-1)
+
+
+def minimize_on_simplex(objective: Callable[[Array], Array], q: Array, steps: int = 500, rate: float = 0.1) -> Array:
+    """The distributions q (..., K) that make the ``objective``, a number, smallest; found without knowing any closed form.
+
+    Mirror descent: q <- q exp(-rate d objective / dq), normalised again, so that q stays positive and sums to 1 (Nemirovsky and
+    Yudin 1983).
+    """
+    slope = grad(objective)
+    log_q = log(q)
+    for _ in range(steps):
+        log_q = log_softmax(log_q - rate * slope(exp(log_q)))
+    return exp(log_q)
+
+
+def em(
+    log_joint: Callable[[Parameters], Array],
+    maximize: Callable[[Array], Parameters],
+    theta: Parameters,
+    f: Array | float = 0.0,
+    steps: int = 100,
+) -> tuple[Parameters, list[float]]:
+    """EM under constraints: theta, and the bound before each step, in nats.
+
+    ``log_joint(theta)`` is log p(x_n, z) for all n and z, (n, K); ``maximize(q)`` is the theta of greatest
+    sum_n E_q[log p(x_n, z)]; ``f`` (n, K) is the constraint function, lambda included. The bound
+
+        sum_n E_q[log p(x_n, z) + f(n, z) - log q(z)] = sum_n log sum_z p(x_n, z) exp(f(n, z))    at q = q*
+
+    never falls. With f = 0 it is the likelihood, and this is EM.
+    """
+    bounds = []
+    for _ in range(steps):
+        joint = log_joint(theta) + f
+        bounds.append(float(sum(logsumexp(joint, axis=-1))))
+        theta = maximize(stop_gradient(exp(log_softmax(joint))))
+    return theta, bounds

@@ -1,0 +1,63 @@
+r"""A convolutional network that classifies sentences (Kim 2014), the base network of rule distillation (Hu et al. 2016).
+
+    x_t: the vector of word t;    c_t = w . (x_t, ..., x_(t+h-1)),  h = 3, 4, 5;    feature = relu(max_t c_t + b)
+
+100 filters of each width h, dropout, and a linear layer to the logits of the labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ...autodiff import astype, concat, greater, max, pad, relu, reshape
+from ...backend import Array, zeros
+from ...nn import Embedding, Linear, Module, static
+from ...random import Generator
+
+
+class SentenceCNN(Module):
+    """Rows of word numbers (n, length), 0 where there is no word -> logits (n, classes)."""
+
+    embedding: Embedding
+    filters: Array  # (d, 3 + 4 + 5, F): all places of all widths, one after the other
+    bias: Array  # (3, F)
+    out: Linear
+    widths: tuple[int, ...] = static((3, 4, 5))
+
+    @classmethod
+    def init(
+        cls, rng: Generator, words: int, dim: int = 300, filters: int = 100, classes: int = 2, widths: Sequence[int] = (3, 4, 5)
+    ) -> SentenceCNN:
+        """``words`` in the vocabulary, with 0 and 1; vectors of ``dim`` numbers in [-0.25, 0.25], as the paper has them."""
+        table = 0.5 * rng.uniform((words, dim)) - 0.25
+        scale = [(6.0 / (h * dim + h * filters)) ** 0.5 for h in widths for _ in range(h)]
+        kernels = [(2.0 * rng.uniform((dim, 1, filters)) - 1.0) * s for s in scale]
+        bias = zeros((len(widths), filters), table)
+        return cls(
+            Embedding(table), concat(kernels, axis=1), bias, Linear.init(rng, len(widths) * filters, classes), tuple(widths)
+        )
+
+    def features(self, words: Array) -> Array:
+        """(n, length) -> (n, F of each width), the highest response of each filter in the sentence."""
+        edge = sorted(self.widths)[-1] // 2  # so that the widest filter fits a single word
+        words = pad(words, ((0, 0), (edge, edge)))
+        n, length = words.shape
+        d, places, F = self.filters.shape
+        x = self.embedding(words) * astype(greater(words, 0), self.filters.dtype)[..., None]
+        y = reshape(reshape(x, (n * length, d)) @ reshape(self.filters, (d, places * F)), (n, length, places, F))
+        found, at = [], 0
+        for i, h in enumerate(self.widths):
+            fit = length - h + 1
+            response = y[:, :fit, at, :]
+            for k in range(1, h):
+                response = response + y[:, k : k + fit, at + k, :]
+            found.append(relu(max(response, axis=1) + self.bias[i, ...]))
+            at += h
+        return concat(found, axis=1)
+
+    def __call__(self, words: Array, rng: Generator | None = None, dropout: float = 0.5) -> Array:
+        """Logits. With a generator, each feature is left out with probability ``dropout``, and the others grow instead."""
+        found = self.features(words)
+        if rng is not None:
+            found = found * rng.bernoulli(0.0 * found + (1.0 - dropout)) / (1.0 - dropout)
+        return self.out(found)

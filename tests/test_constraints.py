@@ -1,0 +1,291 @@
+"""Rules: logic against truth tables, q* against an optimiser, EM's bound, and a student against its fixed point."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import pydgm as dgm
+from pydgm import nn, optim, trees
+from pydgm.data import DataError
+from pydgm.data import sentences as text
+from pydgm.models.constraints import SentenceCNN, distillation, logic, posterior
+from pydgm.testing import arrays, check_grads
+
+truths = st.floats(0.0, 1.0)
+
+
+def random(seed: int = 0) -> dgm.random.Generator:
+    return dgm.random.Generator(seed)
+
+
+# Logic
+
+
+def test_soft_logic_is_logic_where_truth_is_0_or_1() -> None:
+    for a, b in itertools.product((0.0, 1.0), repeat=2):
+        assert logic.conjunction(np.array(a), np.array(b)) == float(a and b)
+        assert logic.disjunction(np.array(a), np.array(b)) == float(a or b)
+        assert logic.implication(np.array(a), np.array(b)) == float(not a or b)
+        assert (logic.equivalence(np.array(a), np.array(b)) == 1.0) == (a == b)
+        assert logic.negation(np.array(a)) == 1.0 - a
+
+
+@given(truths, truths)
+def test_the_laws_of_soft_logic(a, b) -> None:
+    a, b = np.array(a), np.array(b)
+    for found in (logic.conjunction(a, b), logic.disjunction(a, b), logic.implication(a, b), logic.average(a, b)):
+        assert -1e-12 <= found <= 1.0 + 1e-12
+    assert logic.negation(logic.conjunction(a, b)) == pytest.approx(float(logic.disjunction(1 - a, 1 - b)))  # de Morgan
+    assert logic.implication(a, b) == pytest.approx(float(logic.disjunction(1 - a, b)))
+    assert logic.equivalence(a, b) == pytest.approx(1.0 - abs(a - b) / 2)
+
+
+@given(truths)
+def test_the_but_rule_is_the_papers(b) -> None:
+    """(1 + sigma(B)) / 2 for a positive sentence, (2 - sigma(B)) / 2 for a negative one."""
+    np.testing.assert_allclose(distillation.but_rule(np.array([b])), [[(2 - b) / 2, (1 + b) / 2]], atol=1e-12)
+
+
+# Posterior regularisation
+
+
+@settings(max_examples=25)
+@given(arrays((3, 5), -2.0, 2.0), arrays((3, 5), -2.0, 2.0), st.floats(0.0, 3.0))
+def test_q_is_what_an_optimiser_finds(scores, f, strength) -> None:
+    log_p = dgm.log_softmax(scores)
+    closed = np.exp(posterior.project(scores, f, strength))
+    found = posterior.minimize_on_simplex(
+        lambda q: dgm.sum(posterior.divergence(dgm.log(q), log_p, f, strength)), np.full((3, 5), 0.2)
+    )
+    np.testing.assert_allclose(found, closed, atol=1e-6)
+    np.testing.assert_allclose(closed.sum(axis=1), 1.0, atol=1e-12)
+    best = posterior.divergence(np.log(closed), log_p, f, strength)
+    assert (best <= posterior.divergence(log_p, log_p, f, strength) + 1e-12).all()
+
+
+@given(arrays((6,), -2.0, 2.0), arrays((6,), -2.0, 2.0))
+def test_the_expected_constraint_rises_with_its_strength(scores, f) -> None:
+    """d E_q[f] / d lambda = Var_q[f] >= 0."""
+    expected = [float(np.sum(np.exp(posterior.project(scores, f, s)) * f)) for s in np.linspace(0, 5, 20)]
+    assert np.diff(expected).min() >= -1e-12
+    q = np.exp(posterior.project(scores, f, 1.0))
+    slope = dgm.grad(lambda s: dgm.sum(dgm.exp(posterior.project(scores, f, s)) * f))(np.array(1.0))
+    assert float(slope) == pytest.approx(np.sum(q * f * f) - np.sum(q * f) ** 2, abs=1e-9)
+
+
+@given(st.integers(0, 1000), st.floats(0.0, 3.0))
+def test_the_bound_of_constrained_em_never_falls(seed, strength) -> None:
+    """A mixture of two Gaussians on a line, and a constraint that says nothing sensible."""
+    rng = np.random.default_rng(seed)
+    x, f = rng.standard_normal(30), strength * rng.standard_normal((30, 2))
+
+    def log_joint(theta):
+        weight, mean, scale = theta
+        return np.log(weight) - 0.5 * ((x[:, None] - mean) / scale) ** 2 - np.log(scale)
+
+    def maximize(q):
+        n = q.sum(axis=0) + 1e-9
+        mean = x @ q / n
+        return n / n.sum(), mean, np.sqrt((q * (x[:, None] - mean) ** 2).sum(axis=0) / n + 1e-4)
+
+    start = (np.array([0.5, 0.5]), np.array([-1.0, 1.0]), np.array([1.0, 1.0]))
+    _, bounds = posterior.em(log_joint, maximize, start, f, 40)
+    assert np.diff(bounds).min() >= -1e-4 * 30  # the floor of the variance may cost that much
+    _, likelihoods = posterior.em(log_joint, maximize, start, steps=3)
+    assert likelihoods[0] == pytest.approx(float(np.sum(np.log(np.exp(log_joint(start)).sum(axis=1)))))
+
+
+# Sentences
+
+
+def test_files_of_sentences(tmp_path) -> None:
+    path = tmp_path / "stsa.binary.train"
+    path.write_text("1 a fine film\n0 dull , but short\n0 \n")
+    found = text.read_labelled(path)
+    assert found.words == [("a", "fine", "film"), ("dull", ",", "but", "short"), ()]
+    assert found.labels.tolist() == [1, 0, 0]
+    for bad, said in [
+        ("1 fine\n2 x\n", "line 2: wanted a label, 0 or 1"),
+        ("1 fine\n\n0 x\n", "line 2: wanted"),
+        ("1fine\n", "line 1: wanted"),
+        ("1\n", "line 1"),
+    ]:
+        path.write_text(bad)
+        with pytest.raises(DataError, match=said):
+            text.read_labelled(path)
+    path.write_bytes(b"1 fine\n0 caf\xe9\n")
+    with pytest.raises(DataError, match="line 2: not utf-8"):
+        text.read_labelled(path)
+    assert text.read_labelled(path, "latin-1").words[1] == ("café",)
+    with pytest.raises(DataError, match="is missing"):
+        text.sst2(tmp_path / "nowhere")
+    with pytest.raises(DataError, match="cannot be read"):
+        text.read_labelled(tmp_path)
+
+
+def test_words_and_numbers() -> None:
+    numbers = text.vocabulary([("a", "b", "a"), ("c",)])
+    assert numbers == {"a": 2, "b": 3, "c": 4}
+    assert text.vocabulary([("a", "b", "a")], least=2) == {"a": 2}
+    assert text.encode([("b", "x"), ("a", "a", "c")], numbers).tolist() == [[3, 1, 0], [2, 2, 4]]
+    assert text.encode([("b", "x", "a")], numbers, 2).tolist() == [[3, 1]]
+    assert text.after_but(("a", "but", "b")) == ("b",)
+    assert text.after_but(("a", "but", "b", "but", "c")) == ("b", "but", "c")
+    for none in (("but", "b"), ("a", "but"), ("a", "b"), ()):
+        assert text.after_but(none) is None
+
+
+def test_generated_sentences_obey_the_rule() -> None:
+    noisy, true = text.but_sentences(np.random.default_rng(0), 3000, share=0.5, noise=0.3)
+    but = np.array([text.after_but(words) is not None for words in true.words])
+    assert noisy.words == true.words
+    assert abs(but.mean() - 0.5) < 0.05
+    assert abs((noisy.labels != true.labels)[but].mean() - 0.3) < 0.05
+    assert (noisy.labels == true.labels)[~but].all()
+    for words, label in zip(true.words, true.labels, strict=True):
+        assert (words[-1] in text._POSITIVE) == label  # B's adjective, or the only one
+
+
+# The network and its training
+
+
+def small_cnn(words: int = 12, dim: int = 4, filters: int = 3) -> SentenceCNN:
+    return SentenceCNN.init(random(), words, dim, filters)
+
+
+def test_the_convolution_is_the_engines_own() -> None:
+    """Against ``conv1d`` over the padded sentence, filter by filter."""
+    model, words = nn.double(small_cnn()), np.random.default_rng(0).integers(0, 12, (5, 9))
+    x = model.embedding.table[words] * (words > 0)[..., None]
+    x = np.pad(x, ((0, 0), (2, 2), (0, 0))).transpose(0, 2, 1)
+    at, features = 0, []
+    for i, h in enumerate(model.widths):
+        kernel = model.filters[:, at : at + h, :].transpose(2, 0, 1)  # (F, d, h)
+        features.append(np.maximum(dgm.conv1d(x, kernel).max(axis=2) + model.bias[i], 0.0))
+        at += h
+    np.testing.assert_allclose(model.features(words), np.concatenate(features, axis=1), atol=1e-12)
+    assert model(words[:, :1]).shape == (5, 2)  # a single word is enough for the widest filter
+    padded = np.concatenate([words, np.zeros((5, 4), int)], axis=1)
+    ends = model.features(np.concatenate([words, np.zeros((5, 2), int)], axis=1))
+    np.testing.assert_allclose(model.features(padded), np.maximum(ends, model.features(padded)), atol=1e-12)
+
+
+def test_derivatives_of_the_network_and_the_loss() -> None:
+    model, words = nn.double(small_cnn()), np.random.default_rng(2).integers(1, 12, (4, 6))
+    log_q = np.log(np.array([[0.3, 0.7]] * 4))
+    check_grads(
+        lambda m: distillation.distillation_loss(dgm.log_softmax(m(words)), np.array([0.0, 1.0, 1.0, 0.0]), log_q, 0.3),
+        [model],
+        order=1,
+    )
+
+
+def test_the_loss_weighs_labels_and_teacher() -> None:
+    log_p, log_q, y = np.log([[0.2, 0.8], [0.6, 0.4]]), np.log([[0.5, 0.5], [0.1, 0.9]]), np.array([1.0, 1.0])
+    hard = -(np.log(0.8) + np.log(0.4)) / 2
+    soft = -(0.5 * np.log(0.2) + 0.5 * np.log(0.8) + 0.1 * np.log(0.6) + 0.9 * np.log(0.4)) / 2
+    for pi in (0.0, 0.3, 1.0):
+        assert float(distillation.distillation_loss(log_p, y, log_q, pi)) == pytest.approx((1 - pi) * hard + pi * soft)
+    assert [distillation.balance(t) for t in (0, 1, 2)] == pytest.approx([0.0, 0.1, 0.19])
+    assert distillation.balance(100, limit=0.6) == 0.6
+
+
+def test_the_teacher_follows_the_rule_where_it_speaks() -> None:
+    """logit q - logit p = lambda (b - 1/2) for "A but B", 0 elsewhere."""
+    sentences = [("a", "but", "b", "c"), ("a", "b"), ("c", "but", "a")]
+    numbers = text.vocabulary(sentences)
+    model = nn.double(SentenceCNN.init(random(3), len(numbers) + 2, 4, 5))
+    b = distillation.batch(sentences, [1, 0, 1], numbers)
+    logits = model(b.words)
+    log_q = distillation.teacher(model, b, logits, strength=3.0)
+    shift = (log_q[:, 1] - log_q[:, 0]) - (logits[:, 1] - logits[:, 0])
+    for row, clause in ((0, ("b", "c")), (2, ("a",))):
+        other = model(text.encode([clause], numbers, 8))
+        positive = 1 / (1 + np.exp(other[0, 0] - other[0, 1]))
+        assert shift[row] == pytest.approx(3.0 * (positive - 0.5), abs=1e-6)
+    assert shift[1] == pytest.approx(0.0, abs=1e-9)
+    np.testing.assert_allclose(np.exp(log_q).sum(axis=1), 1.0)
+
+
+def test_training_by_rows_is_training_of_the_whole_table() -> None:
+    """Without memory of slopes (sgd) the two must agree: with Adam, rows that a batch does not use keep still instead."""
+    sentences = [("a", "b", "c"), ("d", "but", "e"), ("f", "a"), ("g", "but", "h", "a")] * 3
+    labels, numbers = np.array([1, 0, 1, 1] * 3), text.vocabulary(sentences)
+    start = SentenceCNN.init(random(2), len(numbers) + 2, 4, 3)
+    parts = [(b, 0.4) for b in distillation.batches(sentences, labels, numbers, 4, random())]
+    (found,) = distillation.training(start, [parts], optim.sgd(0.1), random(5), strength=2.0)
+    whole, noise = start, random(5)
+
+    def loss(m, b):
+        logits = m(b.words, noise)
+        return distillation.distillation_loss(
+            dgm.log_softmax(logits), b.labels, distillation.teacher(m, b, logits, 2.0), np.float32(0.4)
+        )
+
+    for b, _ in parts:
+        whole = trees.map(lambda w, g: w - 0.1 * g, whole, dgm.grad(loss)(whole, b))
+    for a, b in zip(trees.leaves(found), trees.leaves(whole), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+    assert any((a != b).any() for a, b in zip(trees.leaves(found), trees.leaves(start), strict=True))
+    unused = dataclasses.replace(start, embedding=nn.Embedding(np.pad(start.embedding.table, ((0, 5), (0, 0)))))
+    (kept,) = distillation.training(unused, [parts], optim.adam(0.1), random(5), strength=2.0)
+    assert (kept.embedding.table[-5:] == 0.0).all()
+    assert (kept.embedding.table[0] == start.embedding.table[0]).all()
+
+
+def test_batches_hold_every_sentence_once() -> None:
+    sentences, _ = text.but_sentences(np.random.default_rng(0), 130)
+    numbers = text.vocabulary(sentences.words)
+    found = distillation.batches(sentences.words, sentences.labels, numbers, 20, random())
+    assert len(found) == 6
+    rows = [tuple(row[row > 0]) for b in found for row in b.words]
+    known = [tuple(numbers[w] for w in words) for words in sentences.words]
+    assert len(rows) == 120
+    assert all(rows.count(row) <= known.count(row) for row in rows)
+    for b in found:
+        assert b.words.shape[1] % 8 == 0
+        assert b.clauses.shape[0] % 16 == 0
+        but = [i for i, row in enumerate(b.words) if numbers["but"] in row]
+        assert sorted(b.rows[b.rows < 20]) == but
+
+
+def fixed_point(pi: float, strength: float, noise: float) -> float:
+    """p = (1 - pi) (1 - noise) + pi q, logit q = logit p + strength / 2: where labels and teacher leave the student."""
+    p = 0.5
+    for _ in range(5000):
+        q = 1.0 / (1.0 + (1.0 - p) / p * np.exp(-strength / 2))
+        p = (1 - pi) * (1 - noise) + pi * q
+    return p
+
+
+def test_the_student_reaches_its_fixed_point() -> None:
+    rng = np.random.default_rng(0)
+    noisy, _ = text.but_sentences(rng, 6000, noise=0.4)
+    test, true = text.but_sentences(rng, 1000)
+    numbers, noise = text.vocabulary(noisy.words), random()
+    start = SentenceCNN.init(noise, len(numbers) + 2, 16, 16)
+    epochs = ([(b, 0.5) for b in distillation.batches(noisy.words, noisy.labels, numbers, 50, noise)] for _ in range(4))
+    falling = optim.adam(lambda step: 3e-3 * (1.0 - step / 481))
+    *_, model = distillation.training(start, epochs, falling, noise, strength=2.0, dropout=0.0)
+    but = np.array([text.after_but(words) is not None for words in test.words])
+    log_p, _ = distillation.log_probs(model, test.words, numbers, 2.0)
+    right = np.exp(log_p)[np.arange(1000), true.labels]
+    assert right[but].mean() == pytest.approx(fixed_point(0.5, 2.0, 0.4), abs=0.03)
+    assert right[~but].mean() > 0.95
+
+
+def test_rules_on_the_bare_standard(strict) -> None:
+    sentences = [("a", "but", "b"), ("a", "b"), ("c", "but", "a"), ("b",)]
+    numbers = text.vocabulary(sentences)
+    start = SentenceCNN.init(random(), len(numbers) + 2, 3, 2)
+    parts = [(distillation.batch(sentences, [1, 0, 1, 0], numbers), 0.5)]
+    (model,) = distillation.training(start, [parts], optim.adam(0.1), random(), strength=2.0)
+    log_p, log_q = distillation.log_probs(model, sentences, numbers, 2.0)
+    assert np.isfinite(log_p).all()
+    np.testing.assert_allclose(log_p[[1, 3]], log_q[[1, 3]], atol=1e-6)
