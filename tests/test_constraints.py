@@ -177,7 +177,8 @@ def test_the_convolution_is_the_engines_own() -> None:
 
 
 def test_derivatives_of_the_network_and_the_loss() -> None:
-    model, words = nn.double(small_cnn()), np.random.default_rng(2).integers(1, 12, (4, 6))
+    model, words = nn.double(small_cnn()), np.random.default_rng(1).integers(1, 12, (4, 6))
+    model = dataclasses.replace(model, embedding=nn.Embedding(40.0 * model.embedding.table))  # ties of the maximum far apart
     log_q = np.log(np.array([[0.3, 0.7]] * 4))
     check_grads(
         lambda m: distillation.distillation_loss(dgm.log_softmax(m(words)), np.array([0.0, 1.0, 1.0, 0.0]), log_q, 0.3),
