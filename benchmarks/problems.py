@@ -1,6 +1,6 @@
-"""The five training steps that contestants are timed on: start values, data and noise, the same for all.
+"""The six training steps that contestants are timed on: start values, data and noise, the same for all.
 
-A sixth, ``mlp-DEPTH-WIDTH-BATCH``, shows how cost grows: ``DEPTH`` layers with tanh between them, mean square, Adam. Every
+A seventh, ``mlp-DEPTH-WIDTH-BATCH``, shows how cost grows: ``DEPTH`` layers with tanh between them, mean square, Adam. Every
 contestant module has functions of these names, ``gan(p)`` ..., that take the problem and return a function which makes
 one step and returns its loss as a float. Noise is drawn here once: drawing is nobody's cost, and losses must agree.
 """
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-STEPS = ("gan", "wgan_gp", "planar", "vae", "rbm")
+STEPS = ("gan", "wgan_gp", "planar", "vae", "rbm", "sentence")
 K = 16  # planar transformations
 LEARNING_RATE = 1e-3
 RBM_RATE = 0.05
@@ -48,6 +48,15 @@ def problem(name: str) -> dict[str, Any]:
         x = (rng.random((100, 784)) < 0.13).astype("float32")
         noise = {"uh": rng.random((100, 500), dtype="float32"), "uv": rng.random((100, 784), dtype="float32")}
         return {"W": 0.01 * normal(784, 500), "a": np.zeros(784, "float32"), "b": np.zeros(500, "float32"), "x": x, **noise}
+    if name == "sentence":
+        table = 0.5 * rng.random((16_000, 300), dtype="float32") - 0.25
+        table[0] = 0.0  # no word
+        words = rng.integers(2, 16_000, (50, 24))
+        words[::3, 16:] = 0
+        filters = 0.1 * (rng.random((300, 12, 100), dtype="float32") - 0.5)
+        out = 0.1 * normal(300, 2), np.zeros(2, "float32")
+        labels = rng.integers(0, 2, 50)
+        return {"table": table, "filters": filters, "b": np.zeros((3, 100), "float32"), "out": out, "x": words, "y": labels}
     if name.startswith("mlp-"):
         depth, width, batch = map(int, name.split("-")[1:])
         return {"weights": _mlp(rng, *[width] * (depth + 1)), "x": normal(batch, width)}

@@ -13,7 +13,7 @@ from pydgm.lesson import add_options
 from pydgm.lesson.claims import as_markdown
 
 HERE = Path(__file__).parent
-REAL = ("MNIST", "Omniglot")  # how the sources of real data begin
+REAL = ("MNIST", "Omniglot", "SST2")  # how the sources of real data begin
 
 
 def scripts() -> dict[str, Path]:

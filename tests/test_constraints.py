@@ -129,6 +129,20 @@ def test_files_of_sentences(tmp_path) -> None:
         text.read_labelled(tmp_path)
 
 
+@pytest.mark.real_data
+def test_the_real_reviews(real_data) -> None:
+    corpus = text.sst2(real_data("sst2"))
+    assert [len(part.words) for part in corpus[:3]] == [6920, 872, 1821]
+    assert [int(part.labels.sum()) for part in corpus[:3]] == [3610, 444, 909]
+    assert sum("but" in words for words in corpus.test.words) == 237
+    phrases = text.sst2(real_data("sst2"), phrases=True).train
+    assert (len(phrases.words), int(phrases.labels.sum())) == (76_961, 42_259)
+    assert max(map(len, corpus.train.words)) == 52
+    for read, n, positive in ((text.mr, 10_662, 5331), (text.cr, 3775, 2407)):
+        found = read(real_data(read.__name__))
+        assert (len(found.words), int(found.labels.sum())) == (n, positive)
+
+
 def test_words_and_numbers() -> None:
     numbers = text.vocabulary([("a", "b", "a"), ("c",)])
     assert numbers == {"a": 2, "b": 3, "c": 4}

@@ -101,7 +101,12 @@ print("ready", flush=True)
 while not got:
     time.sleep(0.01)
 """
-    runner = "import sys; from lessons.__main__ import outlast; print(outlast([sys.executable, *sys.argv[1:]]), flush=True)"
+    runner = """
+import signal, sys
+from lessons.__main__ import outlast
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have switched it off for what runs in the background
+print(outlast([sys.executable, *sys.argv[1:]]), flush=True)
+"""
     (tmp_path / "lesson.py").write_text(code)
     for end, said in (("0", "(0, True)"), ("7", "(7, True)")):
         run = [sys.executable, "-c", runner, str(tmp_path / "lesson.py"), end]
@@ -364,6 +369,34 @@ BROKEN = {
         "log(square(g) + s * (1.0 - square(g)))",
         "log(s + 0.0 * g)",
         "log det against the Jacobian",
+    ),
+    "the rule applied to A instead of B": (
+        "constraints/rule_distillation",
+        "pydgm/data/sentences.py",
+        "return None if at is None else words[at + 1 :]",
+        "return None if at is None else words[:at]",
+        "grammar: the student believes what theory says",
+    ),
+    "pi that never rises": (
+        "constraints/rule_distillation",
+        "pydgm/models/constraints/distillation.py",
+        "return min(limit, 1.0 - rate**t)",
+        "return 0.0 * min(limit, 1.0 - rate**t)",
+        "grammar: the student believes what theory says",
+    ),
+    "Z forgotten": (
+        "constraints/rule_distillation",
+        "pydgm/models/constraints/posterior.py",
+        "return log_softmax(log_p + strength * f)",
+        "return log_p + strength * f",
+        "q* against an optimiser",
+    ),
+    "an E-step without the constraint": (
+        "constraints/posterior_regularization",
+        "pydgm/models/constraints/posterior.py",
+        "joint = log_joint(theta) + f",
+        "joint = log_joint(theta) + 0.0 * f",
+        "hints in the E-step",
     ),
 }
 

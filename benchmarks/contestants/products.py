@@ -58,3 +58,9 @@ def rbm(p: dict[str, Any]) -> Step:
     v, W = p["x"], p["W"]
     (up,), (down,), (slope,) = network([W, np.empty(0)], len(v))
     return repeated([up, down, up, slope, slope])
+
+
+def sentence(p: dict[str, Any]) -> Step:
+    x = np.ones((p["x"].shape[0] * (p["x"].shape[1] + 4), 300), "float32")
+    (up,), (down,), (slope,) = network([p["filters"].reshape(300, 1200), np.empty(0)], len(x))
+    return repeated([up, down, slope])

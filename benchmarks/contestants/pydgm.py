@@ -9,6 +9,7 @@ import pydgm as dgm
 from pydgm import nn, optim
 from pydgm.models import energy
 from pydgm.models.adversarial import gan as gan_losses
+from pydgm.models.constraints import SentenceCNN, distillation
 from pydgm.models.energy import RBM
 from pydgm.models.flows import Flow, Planar
 from pydgm.models.latent import VAE
@@ -112,6 +113,24 @@ def rbm(p: dict[str, Any]) -> Step:
         return *opt.update(model, energy.rbm.nll_gradient(model, v, v1), state), dgm.mean(dgm.square(v - v1))
 
     return repeated(step, model, opt.init(model), data=(p["x"], p["uh"], p["uv"]))
+
+
+def sentence(p: dict[str, Any]) -> Step:
+    model = SentenceCNN(nn.Embedding(p["table"]), p["filters"], p["b"], nn.Linear(*p["out"]))
+    batch = distillation.Batch(p["x"], p["y"].astype("float32"), p["x"][:0], p["y"][:0])
+
+    def loss(model, batch, pi):
+        log_p = dgm.log_softmax(model(batch.words))
+        return distillation.distillation_loss(log_p, batch.labels, log_p, pi)
+
+    opt = optim.adam(LEARNING_RATE)
+    step, kept = distillation.by_rows(loss, opt), [model, opt.init(model)]
+
+    def once() -> float:
+        *kept[:], value = step(*kept, batch, 0.0)
+        return float(value)
+
+    return once
 
 
 def mlp(p: dict[str, Any]) -> Step:

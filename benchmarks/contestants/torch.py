@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import torch
-from torch.nn.functional import binary_cross_entropy_with_logits, softplus
+from torch.nn.functional import binary_cross_entropy_with_logits, conv1d, cross_entropy, embedding, softplus
 
 from ..problems import LEARNING_RATE, RBM_RATE
 
@@ -123,6 +125,25 @@ def rbm(p: dict[str, Any]) -> Step:
         a.add_((v - v1).sum(dim=0), alpha=rate)
         b.add_((h - h1).sum(dim=0), alpha=rate)
         return (v - v1).square().mean().item()
+
+    return step
+
+
+def sentence(p: dict[str, Any]) -> Step:
+    table, bias, *out = leaves([p["table"], p["b"], *p["out"]])
+    places = (0, 3, 7, 12)  # filters of widths 3, 4 and 5, as (100, 300, width)
+    filters = leaves([p["filters"][:, a:b].transpose(2, 0, 1).copy() for a, b in pairwise(places)])
+    words, labels = torch.from_numpy(np.pad(p["x"], ((0, 0), (2, 2)))), torch.from_numpy(p["y"])
+    opt = adam([table, bias, *out, *filters])
+
+    def step() -> float:
+        x = embedding(words, table, padding_idx=0).transpose(1, 2)
+        found = [torch.relu(conv1d(x, w).amax(dim=2) + b) for w, b in zip(filters, bias, strict=True)]
+        loss = cross_entropy(torch.cat(found, dim=1) @ out[0] + out[1], labels)
+        opt.zero_grad()
+        loss.backward()
+        opt.step()
+        return loss.item()
 
     return step
 

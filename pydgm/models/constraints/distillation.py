@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy
 
 from ... import trees
-from ...autodiff import exp, grad, log_softmax, mean, scatter_add, stack, stop_gradient, sum, take
+from ...autodiff import exp, log_softmax, mean, scatter_add, stack, stop_gradient, sum, take, value_and_grad
 from ...backend import Array, asarray, copy, put, to_numpy
 from ...compile import compile
 from ...data.sentences import Words, after_but, encode
@@ -129,29 +129,40 @@ def training(
     """
 
     def loss(model: SentenceCNN, b: Batch, pi: Array) -> Array:
-        logits = model(b.words, rng, dropout)
+        logits = model(b.words, rng if dropout else None, dropout)
         log_p = log_softmax(logits)
         log_q = log_p if strength is None else teacher(model, b, logits, strength)
         return distillation_loss(log_p, b.labels, log_q, pi)
 
-    def step(model: SentenceCNN, state: Any, b: Batch, pi: Array) -> tuple[SentenceCNN, Any]:
-        return optimizer.update(model, grad(loss)(model, b, pi), state)
-
-    compiled = compile(step, donate=(0, 1))
-    model = trees.map(copy, model)
+    step, model = by_rows(loss, optimizer), trees.map(copy, model)
     state = optimizer.init(model)
     for epoch in epochs:
         for b, pi in epoch:
-            used, words, clauses = _in_use(b)
-            small, small_state = compiled(
-                _rows(model, used),
-                state._replace(**{name: _rows(kept, used) for name, kept in _averages(state)}),
-                Batch(*map(asarray, (words, b.labels, clauses, b.rows))),
-                asarray(numpy.float32(pi)),
-            )
-            kept = {name: _put_back(kept, used, getattr(small_state, name)) for name, kept in _averages(state)}
-            state, model = small_state._replace(**kept), _put_back(model, used, small)
+            model, state, _ = step(model, state, b, pi)
         yield model
+
+
+def by_rows(loss: Callable[..., Array], optimizer: Optimizer) -> Callable[..., tuple[SentenceCNN, Any, Array]]:
+    """``step(model, state, batch, pi) -> (model, state, loss)`` with those rows of the word table that the batch uses.
+
+    Model and state are changed in place; ``loss(model, batch, pi)`` sees a smaller table, and the batch in its numbers.
+    """
+
+    def update(model: SentenceCNN, state: Any, b: Batch, pi: Array) -> tuple[SentenceCNN, Any, Array]:
+        value, slope = value_and_grad(loss)(model, b, pi)
+        return *optimizer.update(model, slope, state), value
+
+    compiled = compile(update, donate=(0, 1))
+
+    def step(model: SentenceCNN, state: Any, b: Batch, pi: float) -> tuple[SentenceCNN, Any, Array]:
+        used, words, clauses = _in_use(b)
+        small_state = state._replace(**{name: _rows(kept, used) for name, kept in _averages(state)})
+        small_batch = Batch(*map(asarray, (words, b.labels, clauses, b.rows)))
+        small, small_state, value = compiled(_rows(model, used), small_state, small_batch, asarray(numpy.float32(pi)))
+        kept = {name: _put_back(kept, used, getattr(small_state, name)) for name, kept in _averages(state)}
+        return _put_back(model, used, small), small_state._replace(**kept), value
+
+    return step
 
 
 def _in_use(b: Batch) -> tuple[Array, Array, Array]:
