@@ -256,7 +256,10 @@ def test_every_lesson_holds_its_claims_quickly(tmp_path) -> None:
         assert json.loads(report.read_text())["seconds"] < 30  # far above the ten that it takes: this is no benchmark
 
 
-@pytest.mark.parametrize("name", ["adversarial/gan_vs_wgan", "latent/vae_reparameterization"])
+STRICT = ["adversarial/gan_vs_wgan", "constraints/posterior_regularization", "latent/vae_reparameterization"]
+
+
+@pytest.mark.parametrize("name", STRICT)
 def test_lessons_run_on_the_bare_standard(tmp_path, name) -> None:
     """On the stand-in for a GPU library, with the same noise: the same claims."""
     script = ROOT / "lessons" / f"{name}.py"

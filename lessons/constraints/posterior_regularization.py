@@ -10,6 +10,8 @@ comes with a hint of its cluster, right three times out of four. Put into the E-
 clusters the right way round, and the model that comes out is better than the hints that it learned from.
 """
 
+import math
+
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -37,22 +39,33 @@ def draw(seed: int):
     z = noise.integers(0, 2, N)
     x = np.stack([noise.uniform(-4.0, 4.0, N), 2.0 * z - 1.0 + 0.35 * noise.standard_normal(N)], axis=1)
     hint = np.where(noise.random(N) < HINT, z, 1 - z)
-    return x, z, hint, (np.full(2, 0.5), noise.standard_normal((2, 2)), np.full(2, 2.0))
+    start = np.full(2, 0.5), noise.standard_normal((2, 2)), np.full(2, 2.0)
+    return dgm.asarray(x), z, hint, tuple(map(dgm.asarray, start))
 
 
 def log_joint(x, theta):
     """log p(x, z) of two round Gaussians: (N, 2)."""
     weight, mean, width = theta
-    squares = ((x[:, None] - mean) ** 2).sum(axis=-1)
-    return np.log(weight) - squares / (2.0 * width**2) - 2.0 * np.log(width) - np.log(2.0 * np.pi)
+    squares = dgm.sum(dgm.square(x[:, None, :] - mean), axis=-1)
+    return dgm.log(weight) - squares / (2.0 * width**2) - 2.0 * dgm.log(width) - math.log(2.0 * math.pi)
 
 
 def maximize(x, q):
     """The theta of greatest E_q[log p(x, z)]: weighted means."""
-    n = q.sum(axis=0)
-    mean = q.T @ x / n[:, None]
-    width = np.sqrt((q * ((x[:, None] - mean) ** 2).sum(axis=-1)).sum(axis=0) / (2.0 * n))
-    return n / n.sum(), mean, width
+    n = dgm.sum(q, axis=0)
+    mean = dgm.matrix_transpose(q) @ x / n[:, None]
+    squares = dgm.sum(dgm.square(x[:, None, :] - mean), axis=-1)
+    return n / dgm.sum(n), mean, dgm.sqrt(dgm.sum(q * squares, axis=0) / (2.0 * n))
+
+
+def agrees(hint, strength: float):
+    """lambda f: lambda for the cluster that the hint names, 0 for the other."""
+    return dgm.asarray(strength * (np.arange(2) == hint[:, None]))
+
+
+def most_likely(x, theta):
+    """The cluster of greatest p(z | x), by the model alone."""
+    return dgm.to_numpy(log_joint(x, theta)).argmax(axis=1)
 
 
 # %%
@@ -68,14 +81,14 @@ fits = {}
 for strength in run.progress(STRENGTHS, "lambda"):
     for seed in range(SEEDS):
         x, z, hint, start = draw(seed)
-        f = strength * (np.arange(2) == hint[:, None])
+        f = agrees(hint, strength)
         fits[strength, seed] = posterior.em(lambda t, x=x: log_joint(x, t), lambda q, x=x: maximize(x, q), start, f, 100)
 
 
 def accuracy(strength: float, seed: int, names: bool) -> float:
     """Points in the right cluster, by p alone; without ``names``, under the better naming of the clusters."""
     x, z, *_ = draw(seed)
-    right = (log_joint(x, fits[strength, seed][0]).argmax(axis=1) == z).mean()
+    right = (most_likely(x, fits[strength, seed][0]) == z).mean()
     return right if names else max(right, 1.0 - right)
 
 
@@ -98,13 +111,14 @@ price = np.array([log_likelihood(0.0, seed) - log_likelihood(4.0, seed) for seed
 # constraint's expectation, whose slope in lambda is a variance, so that it rises.
 
 x, z, hint, _ = draw(0)
-some = log_joint(x, fits[0.0, 0][0])[:50]
-log_p, f = dgm.log_softmax(some), (np.arange(2) == hint[:50, None]) * 1.0
-searched = posterior.minimize_on_simplex(
-    lambda q: dgm.sum(posterior.divergence(dgm.log(q), log_p, f, 2.0)), np.full((50, 2), 0.5)
+log_p, f, half = (
+    dgm.log_softmax(log_joint(x, fits[0.0, 0][0]))[:50, :],
+    agrees(hint, 1.0)[:50, :],
+    dgm.asarray(np.full((50, 2), 0.5)),
 )
-gap = np.abs(searched - np.exp(posterior.project(log_p, f, 2.0))).max()
-expected = [float((np.exp(posterior.project(log_p, f, s)) * f).sum(axis=1).mean()) for s in STRENGTHS]
+searched = posterior.minimize_on_simplex(lambda q: dgm.sum(posterior.divergence(dgm.log(q), log_p, f, 2.0)), half)
+gap = float(dgm.max(dgm.abs(searched - dgm.exp(posterior.project(log_p, f, 2.0)))))
+expected = [float(dgm.mean(dgm.sum(dgm.exp(posterior.project(log_p, f, s)) * f, axis=1))) for s in STRENGTHS]
 
 # %%
 # The figure
@@ -115,16 +129,18 @@ figure, panels = plt.subplot_mosaic("abc;def", figsize=(19, 11))
 
 def clusters(ax, label, title: str, theta=None) -> None:
     for k in range(2):
-        ax.plot(*x[label == k].T, "o^"[k], ms=5, alpha=0.6, color=f"C{k}")
+        ax.plot(*points[label == k].T, "o^"[k], ms=5, alpha=0.6, color=f"C{k}")
         if theta is not None:
-            ax.add_patch(plt.Circle(theta[1][k], theta[2][k], fill=False, lw=4, color=f"C{k}"))
+            mean, width = dgm.to_numpy(theta[1])[k], float(theta[2][k])
+            ax.add_patch(plt.Circle(mean, width, fill=False, lw=4, color=f"C{k}"))
     ax.set(title=title, aspect="equal", xlim=(-5.2, 5.2), ylim=(-3.4, 3.4), xticks=[], yticks=[])
 
 
+points = dgm.to_numpy(x)
 clusters(panels["a"], hint, f"(a) The hints: {100 * (hint == z).mean():.0f}% are right")
 for name, strength in (("b", 0.0), ("c", 4.0)):
     theta = fits[strength, 0][0]
-    label = log_joint(x, theta).argmax(axis=1)
+    label = most_likely(x, theta)
     title = f"({name}) $\\lambda$ = {strength:g}: {100 * found[STRENGTHS.index(strength), 0]:.0f}% are right"
     clusters(panels[name], label, title, theta)
 panels["d"].plot(STRENGTHS, found, "o", ms=6, color="C0", alpha=0.4)
