@@ -50,7 +50,7 @@ TITLES = {"pydgm_eager": "pydgm, not compiled", "torch": "PyTorch", "jax": "JAX"
 TITLES |= {"numpy": "NumPy by hand", "gan": "GAN, 2-128-128 networks, batch 256, Adam"}
 TITLES |= {"wgan_gp": "WGAN-GP critic gradient, the same with tanh", "planar": f"planar flow, K = {K}, batch 512, Adam"}
 TITLES |= {"vae": "VAE 784-400-20, batch 128, Adam", "rbm": "RBM 784 x 500, CD-1, batch 100"}
-TITLES |= {"sentence": "sentence CNN, 16,000 words of 300, 3 x 100 filters, batch 50"}
+TITLES |= {"sentence": "sentence CNN, 16,000 words of 300, 3 x 100 filters, batch 50, Adam on the rows in use"}
 
 
 def table(report: dict[str, Any]) -> str:

@@ -34,6 +34,10 @@ def test_soft_logic_is_logic_where_truth_is_0_or_1() -> None:
         assert logic.implication(np.array(a), np.array(b)) == float(not a or b)
         assert (logic.equivalence(np.array(a), np.array(b)) == 1.0) == (a == b)
         assert logic.negation(np.array(a)) == 1.0 - a
+        yes, no = np.array([bool(a)]), np.array([bool(b)])
+        assert logic.conjunction(yes, no) == float(a and b)
+        assert logic.disjunction(yes, no) == float(a or b)
+        assert logic.average(yes, no) == (a + b) / 2
 
 
 @given(truths, truths)
@@ -67,6 +71,18 @@ def test_q_is_what_an_optimiser_finds(scores, f, strength) -> None:
     np.testing.assert_allclose(closed.sum(axis=1), 1.0, atol=1e-12)
     best = posterior.divergence(np.log(closed), log_p, f, strength)
     assert (best <= posterior.divergence(log_p, log_p, f, strength) + 1e-12).all()
+
+
+def test_an_optimiser_that_has_not_settled_says_so() -> None:
+    log_p, f = dgm.log_softmax(np.array([[0.3, -1.0, 0.2]])), np.array([[1.0, 0.0, -1.0]])
+    for rate, steps, strength in ((2.0, 500, 1.0), (0.1, 3, 1.0), (0.1, 50, 1.0)):
+        with pytest.raises(ValueError, match=f"after {steps} steps"):
+            posterior.minimize_on_simplex(
+                lambda q, s=strength: dgm.sum(posterior.divergence(dgm.log(q), log_p, f, s)),
+                np.full((1, 3), 1 / 3),
+                steps,
+                rate,
+            )
 
 
 @given(arrays((6,), -2.0, 2.0), arrays((6,), -2.0, 2.0))
@@ -175,19 +191,20 @@ def small_cnn(words: int = 12, dim: int = 4, filters: int = 3) -> SentenceCNN:
 
 def test_the_convolution_is_the_engines_own() -> None:
     """Against ``conv1d`` over the padded sentence, filter by filter."""
-    model, words = nn.double(small_cnn()), np.random.default_rng(0).integers(0, 12, (5, 9))
+    model, words = nn.double(small_cnn()), np.random.default_rng(0).integers(1, 12, (5, 9))
     x = model.embedding.table[words] * (words > 0)[..., None]
     x = np.pad(x, ((0, 0), (2, 2), (0, 0))).transpose(0, 2, 1)
     at, features = 0, []
     for i, h in enumerate(model.widths):
         kernel = model.filters[:, at : at + h, :].transpose(2, 0, 1)  # (F, d, h)
-        features.append(np.maximum(dgm.conv1d(x, kernel).max(axis=2) + model.bias[i], 0.0))
+        around = dgm.conv1d(x, kernel)[:, :, 2 - h // 2 :][:, :, :9]  # windows with a word in the middle
+        features.append(np.maximum(around.max(axis=2) + model.bias[i], 0.0))
         at += h
     np.testing.assert_allclose(model.features(words), np.concatenate(features, axis=1), atol=1e-12)
     assert model(words[:, :1]).shape == (5, 2)  # a single word is enough for the widest filter
-    padded = np.concatenate([words, np.zeros((5, 4), int)], axis=1)
-    ends = model.features(np.concatenate([words, np.zeros((5, 2), int)], axis=1))
-    np.testing.assert_allclose(model.features(padded), np.maximum(ends, model.features(padded)), atol=1e-12)
+    words[:, 6:] = 0
+    np.testing.assert_allclose(model(words[:, :6]), model(words), atol=1e-12)  # however far a row is filled up
+    assert np.isfinite(model(np.zeros((2, 4), int))).all()
 
 
 def test_derivatives_of_the_network_and_the_loss() -> None:
@@ -249,12 +266,19 @@ def test_training_by_rows_is_training_of_the_whole_table() -> None:
         np.testing.assert_allclose(a, b, atol=1e-6)
     assert any((a != b).any() for a, b in zip(trees.leaves(found), trees.leaves(start), strict=True))
     unused = dataclasses.replace(start, embedding=nn.Embedding(np.pad(start.embedding.table, ((0, 5), (0, 0)))))
+    alone = [
+        list(distillation.training(start, [[(b, pi) for b, _ in parts]], optim.sgd(0.1), random(5), None)) for pi in (0.0, 0.9)
+    ]
+    for a, b in zip(*map(trees.leaves, alone), strict=True):
+        np.testing.assert_array_equal(a, b)  # without a teacher pi is 0
+    first, second = distillation.training(start, [parts, parts], optim.sgd(0.1), random(5), 2.0)
+    assert (trees.leaves(first)[0] != trees.leaves(second)[0]).any()
     (kept,) = distillation.training(unused, [parts], optim.adam(0.1), random(5), strength=2.0)
     assert (kept.embedding.table[-5:] == 0.0).all()
     assert (kept.embedding.table[0] == start.embedding.table[0]).all()
 
 
-def test_batches_hold_every_sentence_once() -> None:
+def test_batches_hold_no_sentence_twice() -> None:
     sentences, _ = text.but_sentences(np.random.default_rng(0), 130)
     numbers = text.vocabulary(sentences.words)
     found = distillation.batches(sentences.words, sentences.labels, numbers, 20, random())
@@ -263,6 +287,16 @@ def test_batches_hold_every_sentence_once() -> None:
     known = [tuple(numbers[w] for w in words) for words in sentences.words]
     assert len(rows) == 120
     assert all(rows.count(row) <= known.count(row) for row in rows)
+    assert rows != [
+        tuple(r[r > 0])
+        for b in distillation.batches(sentences.words, sentences.labels, numbers, 20, random(1))
+        for r in b.words
+    ]
+    with pytest.raises(ValueError, match="batches of 200 from 130 sentences"):
+        distillation.batches(sentences.words, sentences.labels, numbers, 200, random())
+    for labels in ([1], [[0]] * 4, [0, 1, 2, 1], [-1, 1, 1, 1]):
+        with pytest.raises(ValueError, match="a label 0 or 1 for each of 4 sentences"):
+            distillation.batch(sentences.words[:4], labels, numbers)
     for b in found:
         assert b.words.shape[1] % 8 == 0
         assert b.clauses.shape[0] % 16 == 0

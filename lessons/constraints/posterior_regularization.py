@@ -146,7 +146,7 @@ for name, strength in (("b", 0.0), ("c", 4.0)):
 panels["d"].plot(STRENGTHS, found, "o", ms=6, color="C0", alpha=0.4)
 panels["d"].plot(STRENGTHS, found.mean(axis=1), "o-", ms=10, color="C0", label="the model p, without hints")
 panels["d"].axhline(HINT, color="C1", ls="--", label="the hints")
-panels["d"].set(xlabel=r"$\lambda$", ylabel="points in the right cluster", title=f"(d) {SEEDS} seeds and their mean")
+panels["d"].set(xlabel=r"$\lambda$", ylabel="points in the right cluster", title=f"(d) {SEEDS} seeds; at 0 the better naming")
 for strength in (0.0, 2.0, 4.0):
     bounds = np.array(fits[strength, 0][1])
     panels["e"].semilogy(bounds.max() - bounds[:60] + 1e-3, label=rf"$\lambda$ = {strength:g}")

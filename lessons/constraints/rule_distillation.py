@@ -119,10 +119,11 @@ for pi, strength in settings:
 # %%
 # (c, d, e, f) Reviews
 # --------------------
-# Base network, and student; each also with the rule applied at test time: then it answers with q. The epoch is chosen by the
-# validation sentences. Where SST2 is not at hand, sentences from the grammar take its place, and nothing is claimed of them.
+# Base network, and student; each also with the rule applied at test time: then it answers with q. Both see the same noise, so
+# their difference is that of one seed. The epoch is chosen by p on the validation sentences. Where SST2 is not at hand,
+# sentences from the grammar take its place, and nothing is claimed of them.
 
-STRENGTH = 6.0
+STRENGTH, RATE = 6.0, 0.7  # pi = 0, 0.3, 0.51, 0.66
 corpus = None if run.mode == "quick" else run.reviews(phrases=run.mode == "full")
 corpus = corpus or grammar(1, run.pick(quick=1000, default=3000))
 seeds, epochs = run.pick(quick=2, default=3, full=20), run.pick(quick=2, default=4)
@@ -140,7 +141,7 @@ def correct(log_probs, labels) -> np.ndarray:
 for seed in range(seeds):
     for who in ("base", "student"):
         best, distance[who, seed] = -1.0, []
-        for model in learn(corpus, numbers, seed, who == "student", 1.0, 0.9, STRENGTH, size, epochs):
+        for model in learn(corpus, numbers, seed, who == "student", 1.0, RATE, STRENGTH, size, epochs):
             valid, _ = distillation.log_probs(model, corpus.valid.words, numbers, STRENGTH)
             log_p, log_q = distillation.log_probs(model, corpus.test.words, numbers, STRENGTH)
             distance[who, seed].append(float((np.exp(log_q) * (log_q - log_p)).sum(axis=1)[but].mean()))
@@ -194,12 +195,14 @@ panels["c"].set(
 )
 panels["c"].set_xticks(1 + np.arange(epochs))
 for ax, column, title in (("d", 0, "(d) All test sentences"), ("e", 1, f'(e) The {but.sum()} with "but"')):
-    for y, found in enumerate(table.values()):
+    for y, found in enumerate(gains.values()):
         mean, half_width = interval(found[:, column])
-        panels[ax].errorbar(mean, y, xerr=half_width, fmt="o", ms=14, capsize=8, color=f"C{y}")
-        panels[ax].plot(found[:, column], np.full(seeds, y) + 0.2, "|", ms=14, color=f"C{y}")
-    panels[ax].set(yticks=range(4), yticklabels=list(table), ylim=(3.6, -0.6), title=title)
-    panels[ax].set_xlabel(f"accuracy, %: {seeds} seeds, mean and 95% interval")
+        panels[ax].errorbar(mean, y, xerr=half_width, fmt="o", ms=14, capsize=8, color=f"C{y + 1}")
+        panels[ax].plot(found[:, column], np.full(seeds, y) + 0.2, "|", ms=14, color=f"C{y + 1}")
+    panels[ax].axvline(0.0, color="black", lw=1.5)
+    panels[ax].set(yticks=range(3), yticklabels=list(gains), ylim=(2.6, -0.6))
+    panels[ax].set_title(f"{title}: base p {interval(table['base p'][:, column])[0]:.1f}%")
+    panels[ax].set_xlabel(f"points above base p: {seeds} seeds, mean and 95% interval")
 panels["f"].plot(STRENGTHS, 100.0 * np.array(swept).T, "o-", ms=6, alpha=0.4, color="C0")
 panels["f"].plot(STRENGTHS, 100.0 * np.mean(swept, axis=0), "o-", ms=10, color="C0")
 panels["f"].set(xlabel=r"$\lambda$, rule at test time", ylabel='accuracy on "but", %', title="(f) Base network and rule")
@@ -217,16 +220,10 @@ run.claim("E_q[r] rises with lambda: least rise", np.diff(expected).min(), ">=",
 run.claim("grammar: the student believes what theory says: largest gap in p", off, "<=", 0.04)
 run.claim("grammar: more than the labels alone say, 0.6: least gain", min(believed.values()) - (1.0 - NOISE), ">=", 0.04)
 if corpus.source.startswith("SST2"):
-    low, high = (s * interval(gains["student p"][:, 0])[1] + interval(gains["student p"][:, 0])[0] for s in (-1, 1))
-    print(f"student over base, whole test set: between {low:.2f} and {high:.2f} points")
-    run.claim(
-        "reviews: the rule at test time on A-but-B sentences: mean gain, points",
-        gains["base, rule at test"][:, 1].mean(),
-        ">=",
-        0.0,
-    )
-    gain = gains["student p"][:, 0].mean()
-    run.claim("reviews: distillation gives less than a point, whole test set: mean gain", gain, "<=", 1.0)
+    student, rule_at_test = gains["student p"][:, 0], gains["base, rule at test"][:, 1]
+    run.claim("reviews: distillation changes less than two points, whole test set: mean", student.mean(), "within", (-2.0, 2.0))
+    high = sum(interval(rule_at_test))
+    run.claim("reviews: the rule at test time need not harm A-but-B: high end of its 95% interval, points", high, ">=", 0.0)
 numbers = {"source": corpus.source, "believed": believed, "accuracy": table, "distance": distance, "swept": swept}
 numbers |= {"theory": {f"{pi}, {s}": fixed_point(pi, s) for pi, s in believed}, "expected": expected}
 

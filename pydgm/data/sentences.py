@@ -49,7 +49,7 @@ def read_labelled(path: str | os.PathLike[str], encoding: str = "utf-8") -> Sent
             text = line.decode(encoding)
         except UnicodeDecodeError as error:
             raise DataError(f"{path}, line {number}: not {encoding}: {error.reason}") from None
-        label, space, tokens = text[:1], text[1:2], text[2:].split()
+        label, space, tokens = text[:1], text[1:2], [token for token in text[2:].strip("\r").split(" ") if token]
         if label not in ("0", "1") or space != " ":
             raise DataError(f"{path}, line {number}: wanted a label, 0 or 1, a space and words, found {text[:40]!r}")
         words.append(tuple(tokens))

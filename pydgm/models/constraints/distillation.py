@@ -3,7 +3,7 @@ r"""Rule knowledge distillation: a student that learns from labels and from a te
     teacher   q(y | x) = p(y | x) exp(sum_l lambda_l r_l(x, y)) / Z
     student   min over theta of the mean of (1 - pi) l(y_n, p(. | x_n)) + pi l(s_n, p(. | x_n)),   s_n = q(. | x_n)
 
-with l the cross-entropy and pi growing with the iteration t (Hu, Ma, Liu, Hovy and Xing 2016; lectures L0 "Rule Knowledge
+with l the cross-entropy and pi growing with time (Hu, Ma, Liu, Hovy and Xing 2016; lectures L0 "Rule Knowledge
 Distillation", L1 section 4.4). The rule for sentences "A but B": B's sentiment is the sentence's.
 """
 
@@ -60,7 +60,7 @@ def distillation_loss(log_p: Array, labels: Array, log_q: Array, pi: Array) -> A
 
 
 def balance(t: int, limit: float = 1.0, rate: float = 0.9) -> float:
-    """pi(t) = min(limit, 1 - rate^t) at iteration t = 0, 1, ...: the teacher is believed once it knows something."""
+    """pi(t) = min(limit, 1 - rate^t) in epoch t = 0, 1, ...: the teacher is believed once it knows something."""
     return min(limit, 1.0 - rate**t)
 
 
@@ -68,20 +68,29 @@ def balance(t: int, limit: float = 1.0, rate: float = 0.9) -> float:
 
 
 def batch(sentences: Sequence[Words], labels: Any, numbers: dict[str, int]) -> Batch:
-    """Lengths are rounded up to multiples of 8 and the number of clauses to one of 16: few shapes, so few compilations."""
+    """Lengths are rounded up to multiples of 8 and the number of clauses to one of 16: few shapes, so few compilations.
+
+    Raises ``ValueError`` where sentences and labels are not equally many, or labels are other than 0 and 1.
+    """
+    labels = numpy.asarray(labels, "float32")
+    if labels.shape != (len(sentences),) or not sentences or not numpy.isin(labels, (0.0, 1.0)).all():
+        raise ValueError(f"batch: wanted a label 0 or 1 for each of {len(sentences)} sentences, got labels {labels.shape}")
     found = [(row, b) for row, b in enumerate(map(after_but, sentences)) if b is not None]
-    length = -(-max(map(len, sentences)) // 8) * 8
+    length = max(-(-max(map(len, sentences)) // 8), 1) * 8
     places = max(-(-len(found) // 16), 1) * 16
     clauses = encode([b for _, b in found] + [()] * (places - len(found)), numbers, length)
     rows = numpy.array([row for row, _ in found] + [len(sentences)] * (places - len(found)))
-    return Batch(encode(sentences, numbers, length), numpy.asarray(labels, "float32"), clauses, rows)
+    return Batch(encode(sentences, numbers, length), labels, clauses, rows)
 
 
 def batches(sentences: Sequence[Words], labels: Any, numbers: dict[str, int], size: int, rng: Generator) -> list[Batch]:
-    """All sentences once, ``size`` at a time, in random order, those of about one length together; a short rest is left out."""
-    lengths = numpy.array([len(words) for words in sentences]) + 8.0 * to_numpy(rng.uniform((len(sentences),)))
-    order = numpy.argsort(lengths)
-    groups = [order[at : at + size] for at in range(0, len(order) - size + 1, size)]
+    """``size`` sentences at a time, of about one length, in random order; a random rest of less than ``size`` is left out."""
+    n = len(sentences)
+    if not 0 < size <= n:
+        raise ValueError(f"batches of {size} from {n} sentences: wanted between 1 and {n}")
+    some = to_numpy(rng.permutation(n))[: n - n % size]
+    lengths = numpy.array([len(sentences[i]) for i in some]) + 8.0 * to_numpy(rng.uniform((len(some),)))
+    groups = some[numpy.argsort(lengths)].reshape(-1, size)
     shuffled = [groups[i] for i in to_numpy(rng.permutation(len(groups)))]
     return [batch([sentences[i] for i in group], numpy.asarray(labels)[group], numbers) for group in shuffled]
 
@@ -121,11 +130,11 @@ def training(
     strength: float | None = 6.0,
     dropout: float = 0.5,
 ) -> Iterator[SentenceCNN]:
-    """The model after each epoch: one update for each batch and its pi. Its arrays belong to the next epoch.
+    """The model after each epoch: one update for each batch and its pi.
 
-    ``strength`` is lambda; with ``None`` there is no teacher, and the labels are all (pi = 0). Only those rows of the word
-    table that a batch uses are read, differentiated and updated, with their own averages in the optimiser's state: a step
-    costs the same however large the vocabulary is. ``model`` itself is not changed.
+    ``strength`` is lambda; with ``None`` there is no teacher, and the labels are all: pi is taken as 0. Only those rows of
+    the word table that a batch uses are read, differentiated and updated, with their own averages in the optimiser's state:
+    a step costs the same however large the vocabulary is. ``model`` itself is not changed.
     """
 
     def loss(model: SentenceCNN, b: Batch, pi: Array) -> Array:
@@ -138,8 +147,8 @@ def training(
     state = optimizer.init(model)
     for epoch in epochs:
         for b, pi in epoch:
-            model, state, _ = step(model, state, b, pi)
-        yield model
+            model, state, _ = step(model, state, b, 0.0 if strength is None else pi)
+        yield trees.map(copy, model)
 
 
 def by_rows(loss: Callable[..., Array], optimizer: Optimizer) -> Callable[..., tuple[SentenceCNN, Any, Array]]:

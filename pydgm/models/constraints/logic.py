@@ -3,7 +3,7 @@ r"""Soft logic: truth between 0 and 1, and rules that have a slope (Lukasiewicz;
     a & b = max(a + b - 1, 0),   a | b = min(a + b, 1),   not a = 1 - a,   a -> b = min(1 - a + b, 1)
 
 At 0 and 1 these are the truth tables. A conjunction of rules that should each count, even where another fails, is their mean
-(Hu et al. 2016, section 3.2; lecture L0, "Logical Rule Constraints": r(X, Y) in [0, 1]).
+(Hu et al. 2016, section 3.1; lecture L0, "Logical Rule Constraints": r(X, Y) in [0, 1]).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ...backend import Array
 
 def conjunction(a: Array, b: Array) -> Array:
     """max(a + b - 1, 0)."""
-    return maximum(a + b - 1.0, 0.0)
+    return maximum(a - 1.0 + b, 0.0)
 
 
 def disjunction(a: Array, b: Array) -> Array:
@@ -32,14 +32,14 @@ def implication(a: Array, b: Array) -> Array:
     return minimum(1.0 - a + b, 1.0)
 
 
-def average(*truths: Array) -> Array:
+def average(first: Array, *others: Array) -> Array:
     """(a + b + ...) / n: a conjunction that is still partly true where one part fails."""
-    total = truths[0]
-    for truth in truths[1:]:
+    total = 0.0 + first
+    for truth in others:
         total = total + truth
-    return total / len(truths)
+    return total / (1 + len(others))
 
 
 def equivalence(a: Array, b: Array) -> Array:
-    """(a -> b) and (b -> a), averaged: 1 - abs(a - b) / 2."""
+    """(a -> b) and (b -> a), averaged: 1 - abs(a - b) / 2, so that opposite truths are still half equivalent."""
     return average(implication(a, b), implication(b, a))

@@ -3,7 +3,8 @@ r"""Posterior regularisation: knowledge as a constraint function f, imposed on a
     min over q of KL(q || p) - lambda E_q[f]        is solved by        q*(y) = p(y) exp(lambda f(y)) / Z
 
 Ganchev, Graca, Gillenwater and Taskar 2010; lectures L0 "Learning with Constraints", L1 sections 4.1 and 4.2. With a latent y
-the two lines of EM follow: E, q*; M, the parameters of greatest E_q*[log p(x, y)].
+the two lines of EM follow: E, q*; M, the parameters of greatest E_q*[log p(x, y)]. (Ganchev et al. bound the expectation,
+E_q[f] >= b, and lambda is the multiplier of that bound; the lectures, and this file, name lambda itself.)
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from ...autodiff import exp, grad, log, log_softmax, logsumexp, stop_gradient, sum
+from ...autodiff import abs, exp, grad, log, log_softmax, logsumexp, max, stop_gradient, sum
 from ...backend import Array
 
 Parameters = TypeVar("Parameters")
@@ -34,12 +35,15 @@ def minimize_on_simplex(objective: Callable[[Array], Array], q: Array, steps: in
     """The distributions q (..., K) that make the ``objective``, a number, smallest; found without knowing any closed form.
 
     Mirror descent: q <- q exp(-rate d objective / dq), normalised again, so that q stays positive and sums to 1 (Nemirovsky and
-    Yudin 1983).
+    Yudin 1983). Raises ``ValueError`` where q still moves by more than 1e-7 in its last step: another ``rate``, or more steps.
     """
-    slope = grad(objective)
+    slope, change = grad(objective), 0.0
     log_q = log(q)
     for _ in range(steps):
-        log_q = log_softmax(log_q - rate * slope(exp(log_q)))
+        found = log_softmax(log_q - rate * slope(exp(log_q)))
+        log_q, change = found, float(max(abs(exp(found) - exp(log_q))))
+    if not change <= 1e-7:  # NaN is not
+        raise ValueError(f"minimize_on_simplex: after {steps} steps at rate {rate} q still moves by {change:.2g} in a step")
     return exp(log_q)
 
 

@@ -28,7 +28,7 @@ class SentenceCNN(Module):
     def init(
         cls, rng: Generator, words: int, dim: int = 300, filters: int = 100, classes: int = 2, widths: Sequence[int] = (3, 4, 5)
     ) -> SentenceCNN:
-        """``words`` in the vocabulary, with 0 and 1; vectors of ``dim`` numbers in [-0.25, 0.25], as the paper has them."""
+        """``words`` in the vocabulary, with 0 and 1; vectors of ``dim`` numbers in [-0.25, 0.25], as in Kim's code."""
         table = 0.5 * rng.uniform((words, dim)) - 0.25
         scale = [(6.0 / (h * dim + h * filters)) ** 0.5 for h in widths for _ in range(h)]
         kernels = [(2.0 * rng.uniform((dim, 1, filters)) - 1.0) * s for s in scale]
@@ -38,12 +38,13 @@ class SentenceCNN(Module):
         )
 
     def features(self, words: Array) -> Array:
-        """(n, length) -> (n, F of each width), the highest response of each filter in the sentence."""
+        """(n, length) -> (n, F of each width): the highest response of each filter to the words around any word."""
         edge = sorted(self.widths)[-1] // 2  # so that the widest filter fits a single word
         words = pad(words, ((0, 0), (edge, edge)))
         n, length = words.shape
         d, places, F = self.filters.shape
-        x = self.embedding(words) * astype(greater(words, 0), self.filters.dtype)[..., None]
+        there = astype(greater(words, 0), self.filters.dtype)
+        x = self.embedding(words) * there[..., None]
         y = reshape(reshape(x, (n * length, d)) @ reshape(self.filters, (d, places * F)), (n, length, places, F))
         found, at = [], 0
         for i, h in enumerate(self.widths):
@@ -51,6 +52,8 @@ class SentenceCNN(Module):
             response = y[:, :fit, at, :]
             for k in range(1, h):
                 response = response + y[:, k : k + fit, at + k, :]
+            # only windows around a word count, so that an answer does not depend on how far a row is filled up
+            response = response + 1e9 * (there[:, h // 2 : h // 2 + fit, None] - 1.0)
             found.append(relu(max(response, axis=1) + self.bias[i, ...]))
             at += h
         return concat(found, axis=1)
