@@ -153,6 +153,8 @@ for seed in range(seeds):
                 shift = (log_q - log_p)[:, 1] - (log_q - log_p)[:, 0]  # lambda (sigma(B) - 1/2)
                 logit = (log_p[:, 1] - log_p[:, 0])[:, None] + shift[:, None] * np.array(STRENGTHS) / STRENGTH
                 kept = ((logit > 0.0) == corpus.test.labels[:, None])[but].mean(axis=0)
+        p, q = accuracy[who, False, seed], accuracy[who, True, seed]
+        print(f'seed {seed}, {who}: {p[0]:.2f} ("but" {p[1]:.2f}), with the rule {q[0]:.2f} ({q[1]:.2f})', flush=True)
         swept += [kept] if who == "base" else []
 NAMES = {
     ("base", False): "base p",

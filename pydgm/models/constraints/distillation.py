@@ -103,9 +103,10 @@ def log_probs(
     log_p, log_q = numpy.empty((2, len(order), 2), "float32")
     for at in range(0, len(order), size):
         some = order[at : at + size]
-        b = Batch(*map(asarray, batch([sentences[i] for i in some], numpy.zeros(len(some)), numbers)))
-        logits = model(b.words)
-        log_p[some], log_q[some] = to_numpy(log_softmax(logits)), to_numpy(teacher(model, b, logits, strength))
+        used, b = _in_use(batch([sentences[i] for i in some], numpy.zeros(len(some)), numbers))
+        small = _rows(model, used)
+        logits = small(b.words)
+        log_p[some], log_q[some] = to_numpy(log_softmax(logits)), to_numpy(teacher(small, b, logits, strength))
     return log_p, log_q
 
 
@@ -164,9 +165,8 @@ def by_rows(loss: Callable[..., Array], optimizer: Optimizer) -> Callable[..., t
     compiled = compile(update, donate=(0, 1))
 
     def step(model: SentenceCNN, state: Any, b: Batch, pi: float) -> tuple[SentenceCNN, Any, Array]:
-        used, words, clauses = _in_use(b)
+        used, small_batch = _in_use(b)
         small_state = state._replace(**{name: _rows(kept, used) for name, kept in _averages(state)})
-        small_batch = Batch(*map(asarray, (words, b.labels, clauses, b.rows)))
         small, small_state, value = compiled(_rows(model, used), small_state, small_batch, asarray(numpy.float32(pi)))
         kept = {name: _put_back(kept, used, getattr(small_state, name)) for name, kept in _averages(state)}
         return _put_back(model, used, small), small_state._replace(**kept), value
@@ -174,13 +174,15 @@ def by_rows(loss: Callable[..., Array], optimizer: Optimizer) -> Callable[..., t
     return step
 
 
-def _in_use(b: Batch) -> tuple[Array, Array, Array]:
+def _in_use(b: Batch) -> tuple[Array, Batch]:
     """The words that a batch uses, and the batch in numbers of these. Row 0, no word, has no gradient and fills up."""
     used, places = numpy.unique(numpy.concatenate([[0], b.words.ravel(), b.clauses.ravel()]), return_inverse=True)
-    filled = numpy.zeros(1 << (len(used) - 1).bit_length(), used.dtype)
+    filled = numpy.zeros(-(-len(used) // 128) * 128, used.dtype)  # few sizes, so few compilations
     filled[: len(used)] = used
     words, clauses = numpy.split(places[1:], [b.words.size])
-    return asarray(filled), words.reshape(b.words.shape), clauses.reshape(b.clauses.shape)
+    return asarray(filled), Batch(
+        *map(asarray, (words.reshape(b.words.shape), b.labels, clauses.reshape(b.clauses.shape), b.rows))
+    )
 
 
 def _averages(state: Any) -> list[tuple[str, Any]]:

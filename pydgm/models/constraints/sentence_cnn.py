@@ -3,14 +3,32 @@ r"""A convolutional network that classifies sentences (Kim 2014), the base netwo
     x_t: the vector of word t;    c_t = w . (x_t, ..., x_(t+h-1)),  h = 3, 4, 5;    feature = relu(max_t c_t + b)
 
 100 filters of each width h, dropout, and a linear layer to the logits of the labels.
+
+Two facts make it cheap. c_t is a sum over the words of a window, of w's column for the place times the word's vector: so each
+word of the table meets the filters once, and a window adds up numbers that are there. And the maximum has a derivative in its
+largest window only: so all windows are compared without one, and of the best alone the sum is differentiated.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...autodiff import astype, concat, greater, max, pad, relu, reshape
-from ...backend import Array, zeros
+from ...autodiff import (
+    argmax,
+    astype,
+    concat,
+    getitem,
+    greater,
+    pad,
+    relu,
+    reshape,
+    stack,
+    stop_gradient,
+    sum,
+    take,
+    take_along_axis,
+)
+from ...backend import Array, arange, zeros
 from ...nn import Embedding, Linear, Module, static
 from ...random import Generator
 
@@ -41,22 +59,27 @@ class SentenceCNN(Module):
         """(n, length) -> (n, F of each width): the highest response of each filter to the words around any word."""
         edge = sorted(self.widths)[-1] // 2  # so that the widest filter fits a single word
         words = pad(words, ((0, 0), (edge, edge)))
-        n, length = words.shape
-        d, places, F = self.filters.shape
         there = astype(greater(words, 0), self.filters.dtype)
-        x = self.embedding(words) * there[..., None]
-        y = reshape(reshape(x, (n * length, d)) @ reshape(self.filters, (d, places * F)), (n, length, places, F))
-        found, at = [], 0
-        for i, h in enumerate(self.widths):
-            fit = length - h + 1
-            response = y[:, :fit, at, :]
+        d, places, F = self.filters.shape
+        rows = self.embedding.table.shape[0]
+        known = self.embedding.table * astype(arange(rows, words) > 0, self.filters.dtype)[:, None]  # row 0 is no word
+        given = reshape(known @ reshape(self.filters, (d, places * F)), (rows, places, F))  # by a word at a place of a filter
+        seen, chosen, at = stop_gradient(given), [], 0
+        for h in self.widths:
+            fit = words.shape[1] - h + 1
+            response = take(seen[:, at, :], words[:, :fit], axis=0)
             for k in range(1, h):
-                response = response + y[:, k : k + fit, at + k, :]
+                response = response + take(seen[:, at + k, :], words[:, k : k + fit], axis=0)
             # only windows around a word count, so that an answer does not depend on how far a row is filled up
-            response = response + 1e9 * (there[:, h // 2 : h // 2 + fit, None] - 1.0)
-            found.append(relu(max(response, axis=1) + self.bias[i, ...]))
+            best = argmax(response + 1e9 * (there[:, h // 2 : h // 2 + fit, None] - 1.0), axis=1)
+            chosen += [take_along_axis(words, best + k, axis=1) for k in range(h)]
             at += h
-        return concat(found, axis=1)
+        found = getitem(given, (stack(chosen, axis=1), arange(places, words)[:, None], arange(F, words)))  # (n, places, F)
+        sums, at = [], 0
+        for i, h in enumerate(self.widths):
+            sums.append(relu(sum(found[:, at : at + h, :], axis=1) + self.bias[i, ...]))
+            at += h
+        return concat(sums, axis=1)
 
     def __call__(self, words: Array, rng: Generator | None = None, dropout: float = 0.5) -> Array:
         """Logits. With a generator, each feature is left out with probability ``dropout``, and the others grow instead."""
