@@ -203,6 +203,10 @@ def _basic(key: Any) -> bool:
     return key is None or key is Ellipsis or isinstance(key, int | slice | numpy.integer)
 
 
+def _whole_numbers(key: Any) -> bool:
+    return is_array(key) and key.dtype.kind == "i"
+
+
 def _spelled_out(key: Any) -> Any:
     """A basic key as the bare standard wants it: ending in ``...`` where it names fewer axes than there are."""
     keys = key if isinstance(key, tuple) else (key,)
@@ -256,7 +260,7 @@ def scatter_add(g: Array, key: Any, shape: tuple[int, ...]) -> Array:
         positions = xp.reshape(_positions(shape, key, g), (-1, 1))
         chosen = xp.astype(positions == arange(math.prod(shape), g), g.dtype)
         out = xp.reshape(xp.matmul(xp.reshape(g, (1, -1)), chosen), shape)
-    elif xp.name == "numpy" and isinstance(key, tuple) and len(key) == len(shape) and all(map(is_array, key)):
+    elif xp.name == "numpy" and isinstance(key, tuple) and len(key) == len(shape) and all(map(_whole_numbers, key)):
         flat = numpy.ravel_multi_index(numpy.broadcast_arrays(*key), shape, mode="wrap")  # one index is five times as fast
         numpy.add.at(out.reshape(-1), flat.ravel(), g.ravel())
     else:

@@ -99,9 +99,9 @@ def triangles(draw: Any) -> Any:
 
 @st.composite
 def indexed(draw: Any) -> Any:
-    """Slices, integers, integer arrays with repeats, masks, new axes, and mixtures."""
+    """Slices, integers, integer arrays with repeats, masks, new axes, an array for every axis, and mixtures."""
     x = draw(arrays(shapes(min_dims=1)))
-    kind = draw(st.sampled_from(["basic", "integers", "mask", "mixed", "grid"]))
+    kind = draw(st.sampled_from(["basic", "integers", "mask", "masks", "mixed", "grid", "places"]))
     n = x.shape[0]
     some = np.array(draw(st.lists(st.integers(-n, n - 1), min_size=1, max_size=5)))
     if kind == "basic":
@@ -109,9 +109,12 @@ def indexed(draw: Any) -> Any:
         key: Any = draw(part)
     elif kind == "integers":
         key = some
-    elif kind == "mask":
+    elif kind in ("mask", "masks"):
         key = np.array(draw(st.lists(st.booleans(), min_size=n, max_size=n)))
         key[draw(st.integers(0, n - 1))] = True
+        key = (key, *(some[0] % m * np.ones(1, int) for m in x.shape[1:])) if kind == "masks" else key
+    elif kind == "places":
+        key = (some[:, None], *(some % m - m * (some % 2) for m in x.shape[1:]))
     elif kind == "grid":
         key = np.stack([some, some])
     else:

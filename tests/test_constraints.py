@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 import pydgm as dgm
 from pydgm import nn, optim, trees
@@ -189,18 +190,37 @@ def small_cnn(words: int = 12, dim: int = 4, filters: int = 3) -> SentenceCNN:
     return SentenceCNN.init(random(), words, dim, filters)
 
 
-def test_the_convolution_is_the_engines_own() -> None:
-    """Against ``conv1d`` over the padded sentence, filter by filter."""
-    model, words = nn.double(small_cnn()), np.random.default_rng(0).integers(1, 12, (5, 9))
-    x = model.embedding.table[words] * (words > 0)[..., None]
-    x = np.pad(x, ((0, 0), (2, 2), (0, 0))).transpose(0, 2, 1)
-    at, features = 0, []
+def convolved(model: SentenceCNN, words):
+    """The features by ``conv1d`` over the padded sentences and ``max`` over all windows."""
+    x = dgm.take(model.embedding.table, words, axis=0) * (words > 0)[..., None]
+    x = dgm.permute_dims(dgm.pad(x, ((0, 0), (2, 2), (0, 0))), (0, 2, 1))
+    n, at, features = words.shape[1], 0, []
     for i, h in enumerate(model.widths):
-        kernel = model.filters[:, at : at + h, :].transpose(2, 0, 1)  # (F, d, h)
-        around = dgm.conv1d(x, kernel)[:, :, 2 - h // 2 :][:, :, :9]  # windows with a word in the middle
-        features.append(np.maximum(around.max(axis=2) + model.bias[i], 0.0))
+        kernel = dgm.permute_dims(model.filters[:, at : at + h, :], (2, 0, 1))  # (F, d, h)
+        around = dgm.conv1d(x, kernel)[:, :, 2 - h // 2 :][:, :, :n]  # windows with a word in the middle
+        features.append(dgm.relu(dgm.max(around - 1e9 * (words == 0)[:, None, :], axis=2) + model.bias[i]))
         at += h
-    np.testing.assert_allclose(model.features(words), np.concatenate(features, axis=1), atol=1e-12)
+    return dgm.concat(features, axis=1)
+
+
+@given(hnp.arrays("int64", (3, 7), elements=st.integers(0, 5)))
+def test_the_network_is_a_convolution_and_its_slopes_are(words) -> None:
+    """Also where a word comes twice, so that windows are equally good: any of them has the slopes of both."""
+    words[:, 0] = 1
+    model, weights = nn.double(small_cnn(6)), np.random.default_rng(0).normal(size=9)
+
+    def total(features):
+        return lambda model: dgm.sum(features(model) * weights)
+
+    found, slopes = dgm.value_and_grad(total(lambda model: model.features(words)))(model)
+    wanted, expected = dgm.value_and_grad(total(lambda model: convolved(model, words)))(model)
+    assert found == pytest.approx(wanted)
+    for a, b in zip(trees.leaves(slopes), trees.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-12)
+
+
+def test_a_row_may_be_short_long_and_empty() -> None:
+    model, words = nn.double(small_cnn()), np.random.default_rng(0).integers(1, 12, (5, 9))
     assert model(words[:, :1]).shape == (5, 2)  # a single word is enough for the widest filter
     words[:, 6:] = 0
     np.testing.assert_allclose(model(words[:, :6]), model(words), atol=1e-12)  # however far a row is filled up

@@ -61,6 +61,6 @@ def rbm(p: dict[str, Any]) -> Step:
 
 
 def sentence(p: dict[str, Any]) -> Step:
-    x = np.ones((p["x"].shape[0] * (p["x"].shape[1] + 4), 300), "float32")
-    (up,), (down,), (slope,) = network([p["filters"].reshape(300, 1200), np.empty(0)], len(x))
+    words = len(np.unique(p["x"]))  # each meets the filters once
+    (up,), (down,), (slope,) = network([p["filters"].reshape(300, 1200), np.empty(0)], words)
     return repeated([up, down, slope])

@@ -126,7 +126,7 @@ for pi, strength in settings:
 STRENGTH, RATE = 6.0, 0.7  # pi = 0, 0.3, 0.51, 0.66
 corpus = None if run.mode == "quick" else run.reviews(phrases=run.mode == "full")
 corpus = corpus or grammar(1, run.pick(quick=1000, default=3000))
-seeds, epochs = run.pick(quick=2, default=3, full=20), run.pick(quick=2, default=4)
+seeds, epochs = run.pick(quick=2, default=8, full=20), run.pick(quick=2, default=4)
 size = run.pick(quick=(16, 16), default=(100, 50), full=(300, 100))
 numbers = sentences.vocabulary(corpus.train.words)
 but = has_but(corpus.test.words)
@@ -163,7 +163,7 @@ NAMES = {
     ("student", True): "teacher q",
 }
 table = {name: np.array([accuracy[(*key, seed)] for seed in range(seeds)]) for key, name in NAMES.items()}
-T = {2: 12.71, 3: 4.30, 20: 2.09}[seeds]  # Student's t: 95% of the mean of so many
+T = {2: 12.71, 8: 2.36, 20: 2.09}[seeds]  # Student's t: 95% of the mean of so many
 
 
 def interval(x) -> tuple[float, float]:
@@ -224,8 +224,7 @@ run.claim("grammar: more than the labels alone say, 0.6: least gain", min(believ
 if corpus.source.startswith("SST2"):
     student, rule_at_test = gains["student p"][:, 0], gains["base, rule at test"][:, 1]
     run.claim("reviews: distillation changes less than two points, whole test set: mean", student.mean(), "within", (-2.0, 2.0))
-    high = sum(interval(rule_at_test))
-    run.claim("reviews: the rule at test time need not harm A-but-B: high end of its 95% interval, points", high, ">=", 0.0)
+    run.claim("reviews: the rule at test time helps on A-but-B: mean gain, points", rule_at_test.mean(), ">", 0.0)
 numbers = {"source": corpus.source, "believed": believed, "accuracy": table, "distance": distance, "swept": swept}
 numbers |= {"theory": {f"{pi}, {s}": fixed_point(pi, s) for pi, s in believed}, "expected": expected}
 
