@@ -324,13 +324,11 @@ def test_batches_hold_no_sentence_twice() -> None:
         assert sorted(b.rows[b.rows < 20]) == but
 
 
-def fixed_point(pi: float, strength: float, noise: float) -> float:
-    """p = (1 - pi) (1 - noise) + pi q, logit q = logit p + strength / 2: where labels and teacher leave the student."""
-    p = 0.5
-    for _ in range(5000):
-        q = 1.0 / (1.0 + (1.0 - p) / p * np.exp(-strength / 2))
-        p = (1 - pi) * (1 - noise) + pi * q
-    return p
+@given(st.floats(0.0, 0.9), st.floats(0.0, 6.0), st.floats(0.01, 0.5))
+def test_the_fixed_point_is_one(pi, strength, noise) -> None:
+    p = distillation.fixed_point(pi, strength, noise, b=0.8)
+    q = np.exp(posterior.project(np.log([1 - p, p]), distillation.but_rule(np.array(0.8)), strength))[1]
+    assert p == pytest.approx((1 - pi) * (1 - noise) + pi * q, abs=1e-6)
 
 
 def test_the_student_reaches_its_fixed_point() -> None:
@@ -345,7 +343,7 @@ def test_the_student_reaches_its_fixed_point() -> None:
     but = np.array([text.after_but(words) is not None for words in test.words])
     log_p, _ = distillation.log_probs(model, test.words, numbers, 2.0)
     right = np.exp(log_p)[np.arange(1000), true.labels]
-    assert right[but].mean() == pytest.approx(fixed_point(0.5, 2.0, 0.4), abs=0.03)
+    assert right[but].mean() == pytest.approx(distillation.fixed_point(0.5, 2.0, 0.4), abs=0.03)
     assert right[~but].mean() > 0.95
 
 

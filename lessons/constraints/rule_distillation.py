@@ -84,28 +84,15 @@ def learn(
 NOISE = 0.4
 
 
-def grammar(seed: int, n: int):
-    host = np.random.default_rng([run.seed, seed])
-    train, _ = data.but_sentences(host, n, noise=NOISE)
-    _, test = data.but_sentences(host, 1000)
-    _, valid = data.but_sentences(host, 500)
-    return data.Corpus(train, valid, test, "generated sentences")
-
-
 def has_but(words) -> np.ndarray:
     return np.array([sentences.after_but(sentence) is not None for sentence in words])
 
 
-def fixed_point(pi: float, strength: float) -> float:
-    """Where labels and teacher leave the student."""
-    p = 0.5
-    for _ in range(10_000):
-        q = 1.0 / (1.0 + (1.0 - p) / p * np.exp(-strength / 2.0))
-        p = (1.0 - pi) * (1.0 - NOISE) + pi * q
-    return p
+def theory(pi: float, strength: float) -> float:
+    return distillation.fixed_point(pi, strength, NOISE)
 
 
-generated = grammar(0, run.pick(quick=6000, default=12_000))
+generated = data.generated_sentences(np.random.default_rng([run.seed, 0]), run.pick(quick=6000, default=12_000), NOISE)
 numbers = sentences.vocabulary(generated.train.words)
 settings = run.pick(quick=[(0.5, 2.0)], default=[(0.25, 2.0), (0.5, 2.0), (0.75, 2.0), (0.5, 1.0), (0.5, 4.0), (0.5, 6.0)])
 believed = {}
@@ -114,7 +101,7 @@ for pi, strength in settings:
     log_p, _ = distillation.log_probs(model, generated.test.words, numbers, strength)
     right = np.exp(log_p)[np.arange(1000), generated.test.labels]
     believed[pi, strength] = float(right[has_but(generated.test.words)].mean())
-    print(f"pi {pi}, lambda {strength}: p(right) {believed[pi, strength]:.3f}, theory {fixed_point(pi, strength):.3f}")
+    print(f"pi {pi}, lambda {strength}: p(right) {believed[pi, strength]:.3f}, theory {theory(pi, strength):.3f}")
 
 # %%
 # (c, d, e, f) Reviews
@@ -124,8 +111,10 @@ for pi, strength in settings:
 # sentences from the grammar take its place, and nothing is claimed of them.
 
 STRENGTH, RATE = 6.0, 0.7  # pi = 0, 0.3, 0.51, 0.66
-corpus = None if run.mode == "quick" else run.reviews(phrases=run.mode == "full")
-corpus = corpus or grammar(1, run.pick(quick=1000, default=3000))
+if run.mode == "quick":
+    corpus = data.generated_sentences(np.random.default_rng([run.seed, 1]), 1000)
+else:
+    corpus = run.reviews(phrases=run.mode == "full")
 seeds, epochs = run.pick(quick=2, default=8, full=20), run.pick(quick=2, default=4)
 size = run.pick(quick=(16, 16), default=(100, 50), full=(300, 100))
 numbers = sentences.vocabulary(corpus.train.words)
@@ -183,10 +172,10 @@ gains = {name: table[name] - table["base p"] for name in table if name != "base 
 figure, panels = plt.subplot_mosaic("abc;def", figsize=(20, 12))
 line = np.linspace(0.0, 0.9, 40)
 strong = np.linspace(0.0, 8.0, 40)
-panels["a"].plot(line, [fixed_point(pi, 2.0) for pi in line], color="black", label="theory")
+panels["a"].plot(line, [theory(pi, 2.0) for pi in line], color="black", label="theory")
 panels["a"].plot(*zip(*[(pi, p) for (pi, s), p in believed.items() if s == 2.0], strict=True), "o", ms=14, label="student")
 panels["a"].set(xlabel=r"$\pi$", ylabel='p(right label), "A but B"', title=r"(a) Grammar: $\lambda$ = 2")
-panels["b"].plot(strong, [fixed_point(0.5, s) for s in strong], color="black", label="theory")
+panels["b"].plot(strong, [theory(0.5, s) for s in strong], color="black", label="theory")
 panels["b"].plot(*zip(*[(s, p) for (pi, s), p in believed.items() if pi == 0.5], strict=True), "o", ms=14, label="student")
 panels["b"].set(xlabel=r"$\lambda$", ylabel='p(right label), "A but B"', title=r"(b) Grammar: $\pi$ = 0.5")
 for who, style in (("base", "s--"), ("student", "o-")):
@@ -216,7 +205,7 @@ figure.suptitle(f"Rule distillation; (c) to (f): {corpus.source}")
 # The claims
 # ----------
 
-off = max(abs(p - fixed_point(*setting)) for setting, p in believed.items())
+off = max(abs(p - theory(*setting)) for setting, p in believed.items())
 run.claim("q* against an optimiser on the simplex: largest gap", gap, "<=", 1e-6)
 run.claim("E_q[r] rises with lambda: least rise", np.diff(expected).min(), ">=", 0.0)
 run.claim("grammar: the student believes what theory says: largest gap in p", off, "<=", 0.04)
@@ -226,7 +215,7 @@ if corpus.source.startswith("SST2"):
     run.claim("reviews: distillation changes less than two points, whole test set: mean", student.mean(), "within", (-2.0, 2.0))
     run.claim("reviews: the rule at test time helps on A-but-B: mean gain, points", rule_at_test.mean(), ">", 0.0)
 numbers = {"source": corpus.source, "believed": believed, "accuracy": table, "distance": distance, "swept": swept}
-numbers |= {"theory": {f"{pi}, {s}": fixed_point(pi, s) for pi, s in believed}, "expected": expected}
+numbers |= {"theory": {f"{pi}, {s}": theory(pi, s) for pi, s in believed}, "expected": expected}
 
 # %%
 # ``--full``: 20 seeds, 300 numbers a word, 100 filters of each width, and all phrases of the training sentences: hours. The

@@ -3,7 +3,7 @@
 from .files import BinaryRows, DataError, Images, binarized_mnist, find, mnist, uci_binary
 from .glyphs import ALPHABETS, glyphs
 from .omniglot import omniglot
-from .sentences import Corpus, Sentences, but_sentences, cr, mr, sst2
+from .sentences import Corpus, Sentences, but_sentences, cr, generated_sentences, mr, sst2
 from .toys import bars_and_stripes, checkerboard, grid_of_gaussians, moons, ring_of_gaussians, rings, swiss_roll
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "checkerboard",
     "cr",
     "find",
+    "generated_sentences",
     "glyphs",
     "grid_of_gaussians",
     "mnist",

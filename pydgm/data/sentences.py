@@ -105,6 +105,14 @@ def but_sentences(rng: numpy.random.Generator, n: int, share: float = 0.5, noise
     return Sentences(words, numpy.where(wrong, 1 - truth, truth)), Sentences(words, truth)
 
 
+def generated_sentences(rng: numpy.random.Generator, n: int, noise: float = 0.4) -> Corpus:
+    """``n`` of :func:`but_sentences` to learn from; 500 to choose by and 1000 to be tested on have their true labels."""
+    train, _ = but_sentences(rng, n, noise=noise)
+    _, test = but_sentences(rng, 1000)
+    _, valid = but_sentences(rng, 500)
+    return Corpus(train, valid, test, "generated sentences")
+
+
 # Words and numbers
 
 

@@ -140,14 +140,15 @@ class Run:
         found: data.Images = self.load(read)
         return found
 
-    def reviews(self, phrases: bool = False) -> data.Corpus | None:
-        """SST2 where it is at hand (with ``phrases``, its phrases to learn from), else ``None``; says which."""
+    def reviews(self, phrases: bool = False) -> data.Corpus:
+        """SST2 where it is at hand (with ``phrases``, its phrases to learn from), else generated sentences; says which."""
 
-        def read() -> data.Corpus | None:
+        def read() -> data.Corpus:
             folder = data.find("sst2", self._data)
-            return None if folder is None else data.sst2(folder, phrases)
+            noise = numpy.random.default_rng([self.seed, 1])
+            return data.generated_sentences(noise, 3000) if folder is None else data.sst2(folder, phrases)
 
-        found: data.Corpus | None = self.load(read)
+        found: data.Corpus = self.load(read)
         return found
 
     def binarized_mnist(self) -> data.BinaryRows:
@@ -168,7 +169,7 @@ class Run:
             found = read()
         except data.DataError as error:
             _refuse(error)
-        print(f"data: {getattr(found, 'source', 'generated here' if found is None else 'read')}", flush=True)
+        print(f"data: {getattr(found, 'source', 'read')}", flush=True)
         return found
 
     def film(self, figure: Any, draw: Callable[[Any], Any], frames: Iterable[Any]) -> None:

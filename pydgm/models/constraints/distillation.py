@@ -10,6 +10,7 @@ Distillation", L1 section 4.4). The rule for sentences "A but B": B's sentiment 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -62,6 +63,20 @@ def distillation_loss(log_p: Array, labels: Array, log_q: Array, pi: Array) -> A
 def balance(t: int, limit: float = 1.0, rate: float = 0.9) -> float:
     """pi(t) = min(limit, 1 - rate^t) in epoch t = 0, 1, ...: the teacher is believed once it knows something."""
     return min(limit, 1.0 - rate**t)
+
+
+def fixed_point(pi: float, strength: float, noise: float, b: float = 1.0) -> float:
+    """p(y | x) of the right label where labels and teacher leave a student that can learn anything.
+
+    p = (1 - pi) (1 - noise) + pi q,   logit q = logit p + strength (b - 1/2)
+
+    if labels are wrong with probability ``noise``, and the network is sure by ``b`` of the clause B.
+    """
+    p = 0.5
+    for _ in range(10_000):
+        q = 1.0 / (1.0 + (1.0 - p) / p * math.exp(-strength * (b - 0.5)))
+        p = (1.0 - pi) * (1.0 - noise) + pi * q
+    return p
 
 
 # From sentences to batches
