@@ -261,8 +261,9 @@ def scatter_add(g: Array, key: Any, shape: tuple[int, ...]) -> Array:
         chosen = xp.astype(positions == arange(math.prod(shape), g), g.dtype)
         out = xp.reshape(xp.matmul(xp.reshape(g, (1, -1)), chosen), shape)
     elif xp.name == "numpy" and isinstance(key, tuple) and len(key) == len(shape) and all(map(_whole_numbers, key)):
-        flat = numpy.ravel_multi_index(numpy.broadcast_arrays(*key), shape, mode="wrap")  # one index is five times as fast
-        numpy.add.at(out.reshape(-1), flat.ravel(), g.ravel())
+        places = [numpy.where(k < 0, k + n, k) for k, n in zip(numpy.broadcast_arrays(*key), shape, strict=True)]
+        flat = numpy.ravel_multi_index(places, shape)  # one index is five times as fast as one for each axis
+        numpy.add.at(out.reshape(-1), flat.ravel(), numpy.broadcast_to(g, flat.shape).ravel())
     else:
         xp.add.at(out, key, g)
     return out

@@ -48,7 +48,7 @@ class Normal(Module):
 
     def entropy(self) -> Array:
         """log scale + log(2 pi e) / 2."""
-        return _log(self.scale) + 0.5 * math.log(2.0 * math.pi * math.e)
+        return _log(self.scale) + 0.5 * math.log(2.0 * math.pi * math.e) + 0.0 * self.mean  # one for each mean, too
 
 
 class Uniform(Module):
@@ -106,10 +106,11 @@ class Categorical(Module):
         return rng.categorical(ad.broadcast_to(self.logits, (*_tuple(shape), *self.logits.shape)))
 
     def log_prob(self, k: Array) -> Array:
-        """log softmax(logits)_k, for whole numbers ``k`` of shape (\\*shape, \\*logits.shape[:-1])."""
+        """log softmax(logits)_k, for whole numbers ``k`` whose shape broadcasts with logits.shape[:-1]."""
         log_p = ad.log_softmax(self.logits)
         k = k if is_array(k) else asarray(k)
-        log_p = ad.broadcast_to(log_p, (*k.shape, log_p.shape[-1]))
+        shape = numpy.broadcast_shapes(tuple(k.shape), tuple(log_p.shape[:-1]))
+        log_p, k = ad.broadcast_to(log_p, (*shape, log_p.shape[-1])), xp.broadcast_to(k, shape)
         return ad.squeeze(ad.take_along_axis(log_p, xp.expand_dims(k, axis=-1), axis=-1), -1)
 
     def entropy(self) -> Array:

@@ -22,7 +22,8 @@ def _normal(p: Normal, q: Normal) -> Array:
 
 
 def _bernoulli(p: Bernoulli, q: Bernoulli) -> Array:
-    return ad.softplus(q.logits) - ad.softplus(p.logits) + p.probs * (p.logits - q.logits)
+    a, b = p.logits, q.logits  # p log(p/q) + (1-p) log((1-p)/(1-q)), each of which stays small where the other is large
+    return p.probs * (ad.softplus(-b) - ad.softplus(-a)) + ad.sigmoid(-a) * (ad.softplus(b) - ad.softplus(a))
 
 
 def _categorical(p: Categorical, q: Categorical) -> Array:
@@ -95,7 +96,7 @@ def wasserstein_quadrature(log_p: Array, log_q: Array, x: Array) -> Array:
     """The earth mover's distance in one dimension: the integral of abs(F - G), the distance of the distribution functions."""
     difference = ad.exp(log_p) - ad.exp(log_q)
     steps = 0.5 * (difference[1:] + difference[:-1]) * (x[1:] - x[:-1])
-    return ad.sum(ad.abs(ad.cumulative_sum(steps)) * (x[1:] - x[:-1]))
+    return trapezoid(ad.abs(ad.concat([0.0 * steps[:1], ad.cumulative_sum(steps)])), x)
 
 
 def wasserstein_samples(x: Array, y: Array) -> Array:

@@ -8,6 +8,7 @@ import dataclasses
 import numpy as np
 import pytest
 import scipy.signal
+import scipy.special
 import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
@@ -269,6 +270,28 @@ def test_categorical_sums_to_one_and_its_entropy_is_the_sum() -> None:
     expected = [scipy.stats.entropy(np.exp(each[:, 0])), np.log(2)]
     np.testing.assert_allclose(p.entropy(), expected)
     assert p.log_prob(np.zeros((4, 2), int)).shape == (4, 2)
+    np.testing.assert_allclose(p.log_prob(np.array([[0], [2]])), each[[0, 2]])
+    weights = np.log([0.25, 0.75])
+    mixed = dist.Mixture(weights, p).log_prob(np.arange(3))
+    np.testing.assert_allclose(np.exp(mixed), np.exp(weights) @ np.exp(each.T))
+
+
+def test_an_entropy_for_each_mean() -> None:
+    found = dist.Normal(np.zeros(3), 2.0).entropy()
+    np.testing.assert_allclose(found, np.full(3, scipy.stats.norm(0, 2).entropy()))
+    assert dist.Normal(np.zeros((4, 1)), np.ones(3)).entropy().shape == (4, 3)
+
+
+@given(arrays((2,), -40.0, 40.0))
+def test_divergence_of_sure_bernoullis(logits) -> None:
+    """No cancellation where the logits are large: p log(p/q) + (1 - p) log((1 - p)/(1 - q)) by scipy, in float64."""
+    (p, q), (not_p, not_q) = scipy.special.expit(logits), scipy.special.expit(-logits)
+    found = div.kl(dist.Bernoulli(logits[0]), dist.Bernoulli(logits[1]))
+    assert float(found) == pytest.approx(
+        scipy.special.rel_entr(p, q) + scipy.special.rel_entr(not_p, not_q), rel=1e-6, abs=1e-12
+    )
+    sure = dist.Bernoulli(np.float32(3e7)), dist.Bernoulli(np.float32(0.0))
+    assert float(div.kl(*sure)) == pytest.approx(np.log(2))
 
 
 def test_mixtures_integrate_to_one_and_sample_what_they_say() -> None:
@@ -353,6 +376,11 @@ def test_js_is_symmetric_bounded_and_its_root_a_distance(m, s) -> None:
 def test_wasserstein_of_shifted_gaussians_is_the_shift() -> None:
     p, q = dist.Normal(-3.0, 1.0), dist.Normal(3.0, 1.0)
     assert float(div.wasserstein_quadrature(p.log_prob(GRID), q.log_prob(GRID), GRID)) == pytest.approx(6.0, abs=1e-6)
+    uneven = -12.0 + 26.0 * np.linspace(0.0, 1.0, 1600) ** 2
+    p, q = dist.Normal(0.0, 1.0), dist.Normal(2.0, 0.7)
+    cdfs = scipy.stats.norm(0, 1).cdf(uneven), scipy.stats.norm(2, 0.7).cdf(uneven)
+    exact = np.trapezoid(np.abs(cdfs[0] - cdfs[1]), uneven)
+    assert float(div.wasserstein_quadrature(p.log_prob(uneven), q.log_prob(uneven), uneven)) == pytest.approx(exact, abs=1e-5)
     x = random().normal((1000,), "float64")
     assert div.wasserstein_samples(x, x[::-1] + 2.5) == pytest.approx(2.5)
     y = np.random.default_rng(1).standard_normal(1000)

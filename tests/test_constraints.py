@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import pydgm as dgm
-from pydgm import nn, optim, trees
+from pydgm import errors, nn, optim, trees
 from pydgm.data import DataError
 from pydgm.data import sentences as text
 from pydgm.models.constraints import SentenceCNN, distillation, logic, posterior
@@ -225,6 +225,12 @@ def test_a_row_may_be_short_long_and_empty() -> None:
     words[:, 6:] = 0
     np.testing.assert_allclose(model(words[:, :6]), model(words), atol=1e-12)  # however far a row is filled up
     assert np.isfinite(model(np.zeros((2, 4), int))).all()
+    loud = dataclasses.replace(model, embedding=nn.Embedding(1e12 * model.embedding.table))
+    np.testing.assert_allclose(loud(words[:, :6]), loud(words))
+    with pytest.raises(errors.ShapeError, match="at least one place long"):
+        model(text.encode([()], {}))
+    with pytest.raises(ValueError, match=r"dropout = 1\.0"):
+        model(words, random(), dropout=1.0)
 
 
 def test_derivatives_of_the_network_and_the_loss() -> None:
@@ -329,6 +335,23 @@ def test_the_fixed_point_is_one(pi, strength, noise) -> None:
     p = distillation.fixed_point(pi, strength, noise, b=0.8)
     q = np.exp(posterior.project(np.log([1 - p, p]), distillation.but_rule(np.array(0.8)), strength))[1]
     assert p == pytest.approx((1 - pi) * (1 - noise) + pi * q, abs=1e-6)
+
+
+def test_what_is_impossible_adds_nothing_to_the_divergence() -> None:
+    log_p, f = np.array([np.log(0.5), np.log(0.5), -np.inf]), np.array([1.0, 0.0, 5.0])
+    found = posterior.divergence(posterior.project(log_p, f, 2.0), log_p, f, 2.0)
+    assert float(found) == pytest.approx(-np.log(0.5 * np.exp(2.0) + 0.5))  # -log Z
+    sure = posterior.divergence(np.array([0.0, -np.inf]), np.log([0.5, 0.5]), np.zeros(2))
+    assert float(sure) == pytest.approx(np.log(2.0))
+
+
+def test_the_fixed_point_at_its_edges() -> None:
+    assert distillation.fixed_point(0.0, 2.0, 1.0) == pytest.approx(0.0, abs=1e-12)
+    assert distillation.fixed_point(0.2, 2.0, 1.0) == pytest.approx(0.0, abs=1e-12)
+    assert distillation.fixed_point(0.5, 2000.0, 0.4, b=0.0) == pytest.approx(0.3)
+    assert distillation.fixed_point(0.5, 2000.0, 0.4) == pytest.approx(0.8)
+    with pytest.raises(ValueError, match="wanted 0 <= pi < 1"):
+        distillation.fixed_point(1.0, 2.0, 0.4)
 
 
 def test_the_student_reaches_its_fixed_point() -> None:

@@ -40,6 +40,8 @@ def test_shapes_that_do_not_fit() -> None:
         (lambda: dgm.conv1d(np.ones((1, 2, 5)), np.ones((3, 2, 2)), stride=0), "stride must be"),
         (lambda: dgm.take_along_axis(np.ones((2, 2)), np.zeros(2, int)), "take_along_axis: indices of shape"),
         (lambda: dgm.getitem(np.ones((2, 2)), 7), "out of bounds"),
+        (lambda: dgm.scatter_add(np.ones(3), (np.array([0, 5, -9]),), (4,)), "invalid entry"),
+        (lambda: dgm.scatter_add(np.ones((3, 2)), (np.array([[0], [1]]), np.array([0, 1, 2])), (2, 3)), "do not broadcast"),
         (lambda: dgm.matrix_transpose(np.ones(3)), "no matrix"),
         (lambda: dgm.take(np.ones((2, 3)), np.array([0]), 5), "axis 5 does not exist"),
         (lambda: dgm.permute_dims(np.ones((2, 3)), (2, 3)), "axis 2 does not exist"),

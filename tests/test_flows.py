@@ -134,6 +134,26 @@ def test_the_identity_is_where_the_trained_parameters_are_zero(kind) -> None:
     assert all(np.isfinite(w).all() for w in trees.leaves(dgm.grad(lambda f: dgm.sum(f.forward(z)[0]))(zero)))
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("front", [(1,), (3,), (2, 4)])
+def test_points_may_have_axes_in_front(kind, front) -> None:
+    """Three of them, as many as there are maps; with a stack of flows, in front of the stack's."""
+    f = Flow([some(kind, 5, 2)])
+    z = random(6).normal((*front, 5, 2), "float64")
+    x, log_det = f.forward(z)
+    density = f.log_prob(x)
+    assert (log_det.shape, density.shape, f.sample(random(), (*front, 5)).shape) == ((*front, 5), (*front, 5), (*front, 5, 2))
+    for at in np.ndindex(front):
+        one = f.forward(z[at])
+        for a, b in ((x[at], one[0]), (log_det[at], one[1]), (density[at], f.log_prob(x[at]))):
+            np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9)
+    if kind in ("planar", "radial"):
+        make = {"planar": Planar, "radial": Radial}[kind]
+        stack = Flow([nn.double(make.init(random(5), 3, 2, stack=(2,), scale=1.0))])
+        many = random(6).normal((3, 2, 5, 2), "float64")
+        np.testing.assert_allclose(stack.log_prob(many)[1], stack.log_prob(many[1]), rtol=1e-9, atol=1e-9)
+
+
 def test_a_stack_of_flows_is_many_flows_at_once() -> None:
     for kind in (Planar, Radial):
         stack = Flow([kind.init(random(1), 3, 2, stack=(2, 4), scale=1.0)])
@@ -261,7 +281,7 @@ def test_what_is_refused() -> None:
         Flow([Triangular.init(random(), 1)]).log_prob(z)
     with pytest.raises(errors.ShapeError, match="what the base makes"):
         Flow([], base=Normal(np.zeros(3), np.ones(3))).sample(random(), 5)
-    for energy in (dgm.sum, lambda x: dgm.sum(x, axis=-1, keepdims=True)):
+    for energy in (dgm.sum, lambda x: dgm.sum(x, axis=-1, keepdims=True), lambda x: 1.0):
         with pytest.raises(errors.ShapeError, match=r"the energies of points \(4, 2\) are \(4,\)"):
             flow.free_energy(f, energy, z)
 

@@ -24,8 +24,8 @@ BROKEN = {
     "a sigmoid that is sigma(2x)": (
         "adversarial/gan_vs_wgan",
         "pydgm/models/adversarial/gan.py",
-        "trapezoid(exp(log_p) * -softplus(-logit)",
-        "trapezoid(exp(log_p) * -softplus(-2 * logit)",
+        "greater(p, 0), -softplus(-logit)",
+        "greater(p, 0), -softplus(-2 * logit)",
         "V(D*) = 2 JSD - log 4",
     ),
     "the sample's gradient stopped": (

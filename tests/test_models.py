@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 import pydgm as dgm
 from pydgm import divergences as div
-from pydgm import nn, trees
-from pydgm.distributions import Normal
+from pydgm import errors, nn, trees
+from pydgm.distributions import Normal, Uniform
 from pydgm.divergences import normal_plane
 from pydgm.models.adversarial import gan, wgan
 from pydgm.models.latent import VAE, GaussianMixture, estimators, mixture, vae
@@ -42,6 +42,15 @@ def test_value_at_the_optimal_discriminator(m, s) -> None:
     np.testing.assert_allclose(D[some], (p / (p + q))[some], rtol=1e-9)
 
 
+def test_value_where_a_density_is_zero() -> None:
+    x = np.linspace(-3.0, 5.0, 4001)
+    log_p, log_q = Uniform(0.0, 1.0).log_prob(x), Uniform(0.5, 2.0).log_prob(x)
+    with np.errstate(divide="ignore", invalid="ignore"):  # log 0, and inf - inf where both are 0
+        best = gan.value_quadrature(gan.optimal_logit(log_p, log_q), log_p, log_q, x)
+        js = div.js_quadrature(log_p, log_q, x)
+    assert float(best) == pytest.approx(2 * float(js) - math.log(4), abs=5e-3)  # the densities jump
+
+
 def test_gan_losses_are_the_lectures() -> None:
     rng = np.random.default_rng(0)
     real, fake, w = rng.standard_normal((50, 2)), rng.standard_normal((50, 2)), rng.standard_normal((2, 1))
@@ -64,6 +73,8 @@ def test_gradient_penalty_of_a_linear_critic() -> None:
     penalty, slope = dgm.value_and_grad(lambda w: wgan.gradient_penalty(lambda x: x @ w, x[0], x[1], random()))(w)
     assert penalty == pytest.approx(16.0)
     np.testing.assert_allclose(slope, 2 * (5 - 1) * w / 5)
+    with pytest.raises(errors.ShapeError, match="gradient_penalty"):
+        wgan.gradient_penalty(lambda x: x @ w, x[0][:1], x[1], random())
 
 
 def test_gradient_penalty_takes_the_norm_over_each_example() -> None:

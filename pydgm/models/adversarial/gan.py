@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ...autodiff import exp, mean, sigmoid, softplus
+from ...autodiff import exp, greater, mean, sigmoid, softplus, where
 from ...backend import Array
 from ...divergences import trapezoid
 
@@ -21,7 +21,7 @@ def discriminator_loss(discriminator: Network, real: Array, fake: Array) -> Arra
 
 
 def saturating_generator_loss(discriminator: Network, fake: Array) -> Array:
-    """E_z[log(1 - D(G(z)))], the generator's part of V. Flat where D is sure of itself: its gradient there is D'."""
+    """E_z[log(1 - D(G(z)))], the generator's part of V. Flat where D is sure of itself: its gradient there is -D'."""
     return -mean(softplus(discriminator(fake)))
 
 
@@ -42,4 +42,6 @@ def optimal_discriminator(log_p: Array, log_q: Array) -> Array:
 
 def value_quadrature(logit: Array, log_p: Array, log_q: Array, x: Array) -> Array:
     """V(D) = E_p[log D] + E_q[log(1 - D)] on a grid ``x``. At D*: 2 JSD(p, q) - log 4."""
-    return trapezoid(exp(log_p) * -softplus(-logit) + exp(log_q) * -softplus(logit), x)
+    p, q = exp(log_p), exp(log_q)
+    log_D, log_rest = where(greater(p, 0), -softplus(-logit), 0.0), where(greater(q, 0), -softplus(logit), 0.0)
+    return trapezoid(p * log_D + q * log_rest, x)  # where a density is 0, so is its integrand

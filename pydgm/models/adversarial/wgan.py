@@ -14,6 +14,7 @@ from typing import TypeVar
 from ... import trees
 from ...autodiff import clip, grad, mean, reshape, square, sum, vector_norm
 from ...backend import Array
+from ...errors import ShapeError, shape_text
 from ...random import Generator
 
 Network = Callable[[Array], Array]
@@ -39,8 +40,10 @@ def clip_weights(critic: Model, c: float) -> Model:
 def gradient_penalty(critic: Network, real: Array, fake: Array, rng: Generator) -> Array:
     """E[(|grad_x f(x^)| - 1)^2] at x^ = u x + (1 - u) G(z), u uniform: one u for each example (Gulrajani et al.).
 
-    The norm is taken over each example's own axes.
+    The norm is taken over each example's own axes. Raises :class:`ShapeError` where real and fake are not of one shape.
     """
+    if real.shape != fake.shape:
+        raise ShapeError(f"gradient_penalty: {shape_text(real)} of real and {shape_text(fake)} of fake examples")
     u = reshape(rng.uniform((real.shape[0],)), (-1,) + (1,) * (real.ndim - 1))
     slope = grad(lambda x: sum(critic(x)))(u * real + (1.0 - u) * fake)
     return mean(square(vector_norm(reshape(slope, (real.shape[0], -1)), axis=1) - 1.0))

@@ -70,13 +70,18 @@ def fixed_point(pi: float, strength: float, noise: float, b: float = 1.0) -> flo
 
     p = (1 - pi) (1 - noise) + pi q,   logit q = logit p + strength (b - 1/2)
 
-    if labels are wrong with probability ``noise``, and the network is sure by ``b`` of the clause B.
+    if labels are wrong with probability ``noise``, and the network is sure by ``b`` of the clause B. Raises ``ValueError``
+    for pi outside [0, 1): without labels a teacher that follows its student goes on for ever.
     """
-    p = 0.5
-    for _ in range(10_000):
-        q = 1.0 / (1.0 + (1.0 - p) / p * math.exp(-strength * (b - 0.5)))
-        p = (1.0 - pi) * (1.0 - noise) + pi * q
-    return p
+    if not 0.0 <= pi < 1.0:
+        raise ValueError(f"fixed_point: pi = {pi}: wanted 0 <= pi < 1")
+    low, high = 0.0, 1.0  # the student's p - (1 - pi)(1 - noise) - pi q is below 0 at low, above at high
+    against = math.exp(min(strength * (0.5 - b), 700.0))
+    for _ in range(100):
+        p = 0.5 * (low + high)
+        q = p / (p + (1.0 - p) * against)
+        low, high = (p, high) if p < (1.0 - pi) * (1.0 - noise) + pi * q else (low, p)
+    return high
 
 
 # From sentences to batches

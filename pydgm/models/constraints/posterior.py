@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from ...autodiff import abs, exp, grad, log, log_softmax, logsumexp, max, stop_gradient, sum
+from ...autodiff import abs, exp, grad, greater, log, log_softmax, logsumexp, max, stop_gradient, sum, where
 from ...backend import Array
 
 Parameters = TypeVar("Parameters")
@@ -27,8 +27,10 @@ def project(log_p: Array, f: Array, strength: float = 1.0) -> Array:
 
 
 def divergence(log_q: Array, log_p: Array, f: Array, strength: float = 1.0) -> Array:
-    """KL(q || p) - lambda E_q[f], over the last axis: what q* makes smallest."""
-    return sum(exp(log_q) * (log_q - log_p - strength * f), axis=-1)
+    """KL(q || p) - lambda E_q[f], over the last axis: what q* makes smallest. Where q is 0 it adds nothing."""
+    q = exp(log_q)
+    some = greater(q, 0)
+    return sum(q * (where(some, log_q, 0.0) - where(some, log_p, 0.0) - strength * f), axis=-1)
 
 
 def minimize_on_simplex(objective: Callable[[Array], Array], q: Array, steps: int = 500, rate: float = 0.1) -> Array:

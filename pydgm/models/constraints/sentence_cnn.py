@@ -11,6 +11,7 @@ largest window only: so all windows are compared without one, and of the best al
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from ...autodiff import (
@@ -27,8 +28,10 @@ from ...autodiff import (
     sum,
     take,
     take_along_axis,
+    where,
 )
 from ...backend import Array, arange, zeros
+from ...errors import ShapeError, shape_text
 from ...nn import Embedding, Linear, Module, static
 from ...random import Generator
 
@@ -56,10 +59,15 @@ class SentenceCNN(Module):
         )
 
     def features(self, words: Array) -> Array:
-        """(n, length) -> (n, F of each width): the highest response of each filter to the words around any word."""
+        """(n, length) -> (n, F of each width): the highest response of each filter to the words around any word.
+
+        Raises :class:`ShapeError` for other than rows of one place or more.
+        """
+        if words.ndim != 2 or words.shape[1] == 0:
+            raise ShapeError(f"SentenceCNN: wanted word numbers (n, length), at least one place long, got {shape_text(words)}")
         edge = sorted(self.widths)[-1] // 2  # so that the widest filter fits a single word
         words = pad(words, ((0, 0), (edge, edge)))
-        there = astype(greater(words, 0), self.filters.dtype)
+        there = greater(words, 0)
         d, places, F = self.filters.shape
         rows = self.embedding.table.shape[0]
         known = self.embedding.table * astype(arange(rows, words) > 0, self.filters.dtype)[:, None]  # row 0 is no word
@@ -71,7 +79,7 @@ class SentenceCNN(Module):
             for k in range(1, h):
                 response = response + take(seen[:, at + k, :], words[:, k : k + fit], axis=0)
             # only windows around a word count, so that an answer does not depend on how far a row is filled up
-            best = argmax(response + 1e9 * (there[:, h // 2 : h // 2 + fit, None] - 1.0), axis=1)
+            best = argmax(where(there[:, h // 2 : h // 2 + fit, None], response, -math.inf), axis=1)
             chosen += [take_along_axis(words, best + k, axis=1) for k in range(h)]
             at += h
         found = getitem(given, (stack(chosen, axis=1), arange(places, words)[:, None], arange(F, words)))  # (n, places, F)
@@ -82,7 +90,12 @@ class SentenceCNN(Module):
         return concat(sums, axis=1)
 
     def __call__(self, words: Array, rng: Generator | None = None, dropout: float = 0.5) -> Array:
-        """Logits. With a generator, each feature is left out with probability ``dropout``, and the others grow instead."""
+        """Logits. With a generator, each feature is left out with probability ``dropout``, and the others grow instead.
+
+        Raises ``ValueError`` for a ``dropout`` outside [0, 1).
+        """
+        if not 0.0 <= dropout < 1.0:
+            raise ValueError(f"SentenceCNN: dropout = {dropout}: wanted 0 <= dropout < 1")
         found = self.features(words)
         if rng is not None:
             found = found * rng.bernoulli(0.0 * found + (1.0 - dropout)) / (1.0 - dropout)

@@ -95,7 +95,7 @@ def free_energy(flow: Flow, energy: Callable[[Array], Array], z: Array, beta: fl
     """
     x, log_det = flow.forward(z)
     U = energy(x)
-    if tuple(U.shape) != tuple(log_det.shape):
+    if getattr(U, "shape", None) != log_det.shape:
         raise ShapeError(
             f"free_energy: the energies of points {tuple(x.shape)} are {tuple(log_det.shape)}, not {shape_text(U)}"
         )

@@ -8,7 +8,7 @@ u' w > -1. So the u of the formulas is not the one that is trained, v, but
     u = v + (m(w' v) - w' v) w / |w|^2,    which has u' w = m(w' v),    m(t) = softplus(t + log(e - 1)) - 1 > -1.
 
 (The paper's m lacks log(e - 1). With it m(0) = 0: v = 0 is the identity, and u stays bounded as w goes to 0.) Rounding has the
-last word: 1 + u' w is 0 in float32 from w' v = -104 on.
+last word: in float32, 1 + u' w is 0 from w' v = -105 on.
 """
 
 from __future__ import annotations
@@ -75,6 +75,8 @@ class Planar(Bijection):
 
 def _log_det(g: Array, s: Array) -> Array:
     """The sum of log(1 + g' u' w) over the maps, with g' = 1 - tanh^2 and u' w = s - 1: log of a sum of positive terms."""
+    if g.ndim > s.ndim:  # points have axes in front of the stack's: those of s are to stand behind them
+        s = reshape(s, (s.shape[0], *(1,) * (g.ndim - s.ndim), *s.shape[1:]))
     return squeeze(sum(log(square(g) + s * (1.0 - square(g))), axis=0), -2)
 
 

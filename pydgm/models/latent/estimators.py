@@ -55,6 +55,6 @@ def quadrature(r: Reward, q: Normal, nodes: Array, weights: Array, chunk: int = 
     This form of the integral, since r has no jumps where a network's derivative has (relu): it converges much faster. Double
     the number of nodes to see that it has.
     """
-    level = float(ad.mean(r(ad.broadcast_to(q.mean, (1, nodes.shape[1])))))  # changes nothing but the rounding
+    level = float(ad.mean(r(ad.broadcast_to(q.mean, (1, nodes.shape[1])))))  # E[grad log q] = 0: less is left to cancel
     parts = [w @ score_function(r, q, z, level) for z, w in zip(chunks(nodes, chunk), chunks(weights, chunk), strict=True)]
     return ad.sum(ad.stack(parts), axis=0)

@@ -76,7 +76,7 @@ def log_prob_importance(model: VAE, x: Array, k: int, rng: Generator, chunk: int
     """log (1/k) sum_i p(x, z_i) / q(z_i | x), z_i ~ q(. | x): (n,), in nats.
 
     On average a lower bound on log p(x), and the tighter the larger ``k`` (Burda et al. 2016). Samples are drawn
-    ``chunk`` at a time, so memory does not grow with ``k``.
+    ``chunk`` at a time, of which only the k weights of each image are kept.
     """
     parts = [_log_weights(model, x, min(chunk, k - done), rng) for done in range(0, k, chunk)]
     return ad.logsumexp(ad.concat(parts, axis=0), axis=0) - math.log(k)
