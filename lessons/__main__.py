@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import importlib.util
 import json
 import subprocess
 import sys
@@ -77,6 +78,8 @@ def main(argv: list[str] | None = None) -> int:
         return readme(known)
     if options.all == bool(options.names):
         runner.error("name the lessons to run, or --all of them")
+    if importlib.util.find_spec("matplotlib") is None:
+        runner.error('lessons draw with matplotlib: pip install -e ".[lessons]"')
     short = {name.rpartition("/")[2]: name for name in known}
     wanted = list(known) if options.all else [short.get(name, name) for name in options.names]
     unknown = [name for name in wanted if name not in known]

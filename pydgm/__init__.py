@@ -3,7 +3,7 @@
 import importlib
 from typing import Any
 
-from . import autodiff, backend, distributions, divergences, errors, nn, optim, random, trees
+from . import autodiff, backend, distributions, divergences, errors, metrics, nn, optim, random, trees
 from .autodiff import *
 from .backend import asarray, to_numpy, use, xp
 from .compile import compile, eager

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import pydgm as dgm
 from pydgm import distributions as dist
 from pydgm import divergences as div
-from pydgm import nn, optim
+from pydgm import metrics, nn, optim
 from pydgm.testing import arrays, check_grads
 
 GRID = np.linspace(-12.0, 12.0, 4001)
@@ -371,6 +371,15 @@ def test_js_is_symmetric_bounded_and_its_root_a_distance(m, s) -> None:
     assert (js >= -1e-9).all()
     root = np.sqrt(np.maximum(js, 0.0))
     assert root[0, 1] <= root[0, 2] + root[2, 1] + 1e-6
+
+
+@given(st.integers(2, 60))
+def test_intervals_of_means_are_students(n) -> None:
+    x = np.random.default_rng(n).normal(2.0, 3.0, n)
+    low, high = scipy.stats.t.interval(0.95, n - 1, loc=x.mean(), scale=scipy.stats.sem(x))
+    assert metrics.mean_interval(x) == pytest.approx(((low + high) / 2, (high - low) / 2), rel=1e-4)
+    with pytest.raises(ValueError, match="two or more numbers"):
+        metrics.mean_interval(x[:1])
 
 
 def test_wasserstein_of_shifted_gaussians_is_the_shift() -> None:

@@ -75,6 +75,8 @@ def test_q_is_what_an_optimiser_finds(scores, f, strength) -> None:
 
 
 def test_an_optimiser_that_has_not_settled_says_so() -> None:
+    with pytest.raises(ValueError, match="positive everywhere"):
+        posterior.minimize_on_simplex(lambda q: dgm.sum(q * q), np.array([1.0, 0.0]))
     log_p, f = dgm.log_softmax(np.array([[0.3, -1.0, 0.2]])), np.array([[1.0, 0.0, -1.0]])
     for rate, steps, strength in ((2.0, 500, 1.0), (0.1, 3, 1.0), (0.1, 50, 1.0)):
         with pytest.raises(ValueError, match=f"after {steps} steps"):
@@ -252,6 +254,8 @@ def test_the_loss_weighs_labels_and_teacher() -> None:
         assert float(distillation.distillation_loss(log_p, y, log_q, pi)) == pytest.approx((1 - pi) * hard + pi * soft)
     assert [distillation.balance(t) for t in (0, 1, 2)] == pytest.approx([0.0, 0.1, 0.19])
     assert distillation.balance(100, limit=0.6) == 0.6
+    with pytest.raises(ValueError, match="rate = 2"):
+        distillation.balance(3, rate=2)
 
 
 def test_the_teacher_follows_the_rule_where_it_speaks() -> None:
@@ -261,7 +265,7 @@ def test_the_teacher_follows_the_rule_where_it_speaks() -> None:
     model = nn.double(SentenceCNN.init(random(3), len(numbers) + 2, 4, 5))
     b = distillation.batch(sentences, [1, 0, 1], numbers)
     logits = model(b.words)
-    log_q = distillation.teacher(model, b, logits, strength=3.0)
+    log_q = distillation.teacher(model, b, logits, distillation.but(3.0))
     shift = (log_q[:, 1] - log_q[:, 0]) - (logits[:, 1] - logits[:, 0])
     for row, clause in ((0, ("b", "c")), (2, ("a",))):
         other = model(text.encode([clause], numbers, 8))
@@ -271,19 +275,37 @@ def test_the_teacher_follows_the_rule_where_it_speaks() -> None:
     np.testing.assert_allclose(np.exp(log_q).sum(axis=1), 1.0)
 
 
+def test_a_rule_of_ones_own() -> None:
+    """After "not", the opposite: logit q - logit p = lambda (1/2 - b)."""
+    rule = distillation.Rule(
+        lambda words: words[words.index("not") + 1 :] if "not" in words else None, lambda b: distillation.but_rule(1.0 - b), 2.0
+    )
+    sentences = [("a", "is", "not", "b"), ("a", "but", "b")]
+    numbers = text.vocabulary(sentences)
+    model = SentenceCNN.init(random(3), len(numbers) + 2, 4, 5)
+    log_p, log_q = distillation.log_probs(model, sentences, numbers, rule)
+    (log_b,), _ = distillation.log_probs(model, [("b",)], numbers, rule)
+    shift = (log_q[:, 1] - log_q[:, 0]) - (log_p[:, 1] - log_p[:, 0])
+    assert shift == pytest.approx([2.0 * (0.5 - np.exp(log_b[1])), 0.0], abs=1e-5)
+    batches = [(b, 0.5) for b in distillation.batches(sentences, [0, 1], numbers, 2, random(), rule.clause)]
+    assert (batches[0][0].rows < 2).sum() == 1
+    (learned,) = distillation.training(model, [batches], optim.adam(0.1), random(), rule)
+    assert np.isfinite(learned.embedding.table).all()
+
+
 def test_training_by_rows_is_training_of_the_whole_table() -> None:
     """Without memory of slopes (sgd) the two must agree: with Adam, rows that a batch does not use keep still instead."""
     sentences = [("a", "b", "c"), ("d", "but", "e"), ("f", "a"), ("g", "but", "h", "a")] * 3
     labels, numbers = np.array([1, 0, 1, 1] * 3), text.vocabulary(sentences)
     start = SentenceCNN.init(random(2), len(numbers) + 2, 4, 3)
     parts = [(b, 0.4) for b in distillation.batches(sentences, labels, numbers, 4, random())]
-    (found,) = distillation.training(start, [parts], optim.sgd(0.1), random(5), strength=2.0)
+    (found,) = distillation.training(start, [parts], optim.sgd(0.1), random(5), distillation.but(2.0))
     whole, noise = start, random(5)
 
     def loss(m, b):
         logits = m(b.words, noise)
         return distillation.distillation_loss(
-            dgm.log_softmax(logits), b.labels, distillation.teacher(m, b, logits, 2.0), np.float32(0.4)
+            dgm.log_softmax(logits), b.labels, distillation.teacher(m, b, logits, distillation.but(2.0)), np.float32(0.4)
         )
 
     for b, _ in parts:
@@ -297,9 +319,9 @@ def test_training_by_rows_is_training_of_the_whole_table() -> None:
     ]
     for a, b in zip(*map(trees.leaves, alone), strict=True):
         np.testing.assert_array_equal(a, b)  # without a teacher pi is 0
-    first, second = distillation.training(start, [parts, parts], optim.sgd(0.1), random(5), 2.0)
+    first, second = distillation.training(start, [parts, parts], optim.sgd(0.1), random(5), distillation.but(2.0))
     assert (trees.leaves(first)[0] != trees.leaves(second)[0]).any()
-    (kept,) = distillation.training(unused, [parts], optim.adam(0.1), random(5), strength=2.0)
+    (kept,) = distillation.training(unused, [parts], optim.adam(0.1), random(5), distillation.but(2.0))
     assert (kept.embedding.table[-5:] == 0.0).all()
     assert (kept.embedding.table[0] == start.embedding.table[0]).all()
 
@@ -320,9 +342,17 @@ def test_batches_hold_no_sentence_twice() -> None:
     ]
     with pytest.raises(ValueError, match="batches of 200 from 130 sentences"):
         distillation.batches(sentences.words, sentences.labels, numbers, 200, random())
-    for labels in ([1], [[0]] * 4, [0, 1, 2, 1], [-1, 1, 1, 1]):
-        with pytest.raises(ValueError, match="a label 0 or 1 for each of 4 sentences"):
+    with pytest.raises(ValueError, match="20 from 130 sentences with 3 labels"):
+        distillation.batches(sentences.words, [0, 1, 1], numbers, 20, random())
+    for labels in ([1], [[0]] * 4):
+        with pytest.raises(ValueError, match="a label for each of 4 sentences"):
             distillation.batch(sentences.words[:4], labels, numbers)
+    for labels, wrong in (([0, 1, 2, 1], "2"), ([-1, 1, 1, 1], "-1"), (["good"] * 4, "'good'"), ([0.5, 1.0, 0.0, 1.0], "0.5")):
+        with pytest.raises(ValueError, match=f"got {wrong}"):
+            distillation.batch(sentences.words[:4], labels, numbers)
+    for f in (text.vocabulary, lambda text_: distillation.batch(text_, [1], numbers)):
+        with pytest.raises(TypeError, match="a tuple of words, not the text 'the plot is dull'"):
+            f(["the plot is dull"])
     for b in found:
         assert b.words.shape[1] % 8 == 0
         assert b.clauses.shape[0] % 16 == 0
@@ -362,9 +392,9 @@ def test_the_student_reaches_its_fixed_point() -> None:
     start = SentenceCNN.init(noise, len(numbers) + 2, 16, 16)
     epochs = ([(b, 0.5) for b in distillation.batches(noisy.words, noisy.labels, numbers, 50, noise)] for _ in range(4))
     falling = optim.adam(lambda step: 3e-3 * (1.0 - step / 481))
-    *_, model = distillation.training(start, epochs, falling, noise, strength=2.0, dropout=0.0)
+    *_, model = distillation.training(start, epochs, falling, noise, distillation.but(2.0), dropout=0.0)
     but = np.array([text.after_but(words) is not None for words in test.words])
-    log_p, _ = distillation.log_probs(model, test.words, numbers, 2.0)
+    log_p, _ = distillation.log_probs(model, test.words, numbers, distillation.but(2.0))
     right = np.exp(log_p)[np.arange(1000), true.labels]
     assert right[but].mean() == pytest.approx(distillation.fixed_point(0.5, 2.0, 0.4), abs=0.03)
     assert right[~but].mean() > 0.95
@@ -375,7 +405,7 @@ def test_rules_on_the_bare_standard(strict) -> None:
     numbers = text.vocabulary(sentences)
     start = SentenceCNN.init(random(), len(numbers) + 2, 3, 2)
     parts = [(distillation.batch(sentences, [1, 0, 1, 0], numbers), 0.5)]
-    (model,) = distillation.training(start, [parts], optim.adam(0.1), random(), strength=2.0)
-    log_p, log_q = distillation.log_probs(model, sentences, numbers, 2.0)
+    (model,) = distillation.training(start, [parts], optim.adam(0.1), random(), distillation.but(2.0))
+    log_p, log_q = distillation.log_probs(model, sentences, numbers, distillation.but(2.0))
     assert np.isfinite(log_p).all()
     np.testing.assert_allclose(log_p[[1, 3]], log_q[[1, 3]], atol=1e-6)

@@ -164,6 +164,7 @@ def test_a_claim_that_fails_is_exit_status_1(tiny, tmp_path) -> None:
         (["--nonsense"], "unrecognized arguments"),
         (["--live"], "family/tiny has no live view"),
         (["--out", "/proc/none"], "cannot write into /proc/none"),
+        (["--data", "nowhere"], "--data nowhere: there is no such folder"),
     ],
 )
 def test_bad_usage_is_a_sentence_and_exit_status_2(tiny, tmp_path, options, said) -> None:

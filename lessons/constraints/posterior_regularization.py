@@ -73,8 +73,8 @@ def most_likely(x, theta):
 # ------------------------------------
 # .. math:: q^*(z) = p(z | x) \exp(\lambda f(z)) / Z, \qquad \theta = \arg\max E_{q^*}[\log p_\theta(x, z)]
 #
-# f = 1 for the cluster that the hint names, 0 for the other. With lambda = 0 this is plain EM. What is judged is the model p,
-# which never sees a hint again.
+# f = 1 for the cluster that the hint names, 0 for the other (``posterior.em`` takes lambda f as one). With lambda = 0 this is
+# plain EM. What is judged is the model p, which never sees a hint again.
 
 STRENGTHS = [0.0, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 6.0]
 fits = {}
@@ -146,13 +146,14 @@ for name, strength in (("b", 0.0), ("c", 4.0)):
 panels["d"].plot(STRENGTHS, found, "o", ms=6, color="C0", alpha=0.4)
 panels["d"].plot(STRENGTHS, found.mean(axis=1), "o-", ms=10, color="C0", label="the model p, without hints")
 panels["d"].axhline(HINT, color="C1", ls="--", label="the hints")
-panels["d"].set(xlabel=r"$\lambda$", ylabel="points in the right cluster", title=f"(d) {SEEDS} seeds; at 0 the better naming")
+panels["d"].set(ylabel="points in the right cluster", title=f"(d) {SEEDS} seeds and their mean")
+panels["d"].set_xlabel(r"$\lambda$ (at 0 the clusters have no names: the better ones)")
 for strength in (0.0, 2.0, 4.0):
-    bounds = np.array(fits[strength, 0][1])
-    panels["e"].semilogy(bounds.max() - bounds[:60] + 1e-3, label=rf"$\lambda$ = {strength:g}")
-panels["e"].set(xlabel="step of EM", ylabel="bound's distance to its end, nats", title="(e) The bound never falls")
+    bounds = np.array(fits[strength, 0][1][:40]) / N
+    panels["e"].plot(bounds - bounds[0], label=rf"$\lambda$ = {strength:g}")
+panels["e"].set(xlabel="step of EM", ylabel="rise of the bound, nats a point", title="(e) The bound never falls")
 panels["f"].plot(STRENGTHS, expected, "o-", ms=10)
-panels["f"].set(xlabel=r"$\lambda$", ylabel="$E_q[f]$", title="(f) How far q follows the hints")
+panels["f"].set(xlabel=r"$\lambda$", ylabel="$E_q[f]$ of 50 points", title="(f) How far q follows the hints, p as in (b)")
 for name in "de":
     panels[name].legend()
 

@@ -116,9 +116,15 @@ def generated_sentences(rng: numpy.random.Generator, n: int, noise: float = 0.4)
 # Words and numbers
 
 
+def _words(sentence: Words) -> Words:
+    if isinstance(sentence, str):
+        raise TypeError(f"a sentence is a tuple of words, not the text {sentence[:40]!r}: text.split() makes words of it")
+    return sentence
+
+
 def vocabulary(sentences: Iterable[Words], least: int = 1) -> dict[str, int]:
     """A number for each word that occurs ``least`` times or more, from 2 on, the most frequent first."""
-    counts = Counter(word for words in sentences for word in words)
+    counts = Counter(word for words in sentences for word in _words(words))
     known = sorted((word for word, n in counts.items() if n >= least), key=lambda word: (-counts[word], word))
     return {word: number for number, word in enumerate(known, start=2)}
 
@@ -128,7 +134,7 @@ def encode(sentences: Sequence[Words], numbers: dict[str, int], length: int | No
     length = max(map(len, sentences), default=0) if length is None else length
     rows = numpy.full((len(sentences), length), PADDING)
     for row, words in zip(rows, sentences, strict=True):
-        found = [numbers.get(word, UNKNOWN) for word in words[:length]]
+        found = [numbers.get(word, UNKNOWN) for word in _words(words)[:length]]
         row[: len(found)] = found
     return rows
 

@@ -72,6 +72,8 @@ def start(name: str, doc: str | None, lecture: str, figure: str, live: bool = Fa
     options = parser.parse_args(sys.argv[1:] if program else [])
     if options.live and not live:
         _refuse(f"{name} has no live view")
+    if options.data and not Path(options.data).is_dir():
+        _refuse(f"--data {options.data}: there is no such folder")
     try:
         if options.backend:
             backend.use(options.backend)

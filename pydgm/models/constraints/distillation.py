@@ -4,7 +4,8 @@ r"""Rule knowledge distillation: a student that learns from labels and from a te
     student   min over theta of the mean of (1 - pi) l(y_n, p(. | x_n)) + pi l(s_n, p(. | x_n)),   s_n = q(. | x_n)
 
 with l the cross-entropy and pi growing with time (Hu, Ma, Liu, Hovy and Xing 2016; lectures L0 "Rule Knowledge
-Distillation", L1 section 4.4). The rule for sentences "A but B": B's sentiment is the sentence's.
+Distillation", L1 section 4.4). The paper's exponent is -C lambda (1 - r): the same, since Z takes away the constant. Its rule
+for sentences "A but B": B's sentiment is the sentence's.
 """
 
 from __future__ import annotations
@@ -29,12 +30,20 @@ from .posterior import project
 from .sentence_cnn import SentenceCNN
 
 
+class Rule(NamedTuple):
+    """lambda r(x, y), where the network's own opinion of a clause of x says how true each y is."""
+
+    clause: Callable[[Words], Words | None]  # the clause of a sentence; None where the rule has nothing to say
+    truth: Callable[[Array], Array]  # r: the clause's probability of being positive (m,) -> truth of y = 0, 1, (m, 2)
+    strength: float  # lambda
+
+
 class Batch(NamedTuple):
-    """Sentences as rows of word numbers; of those with "A but B", the B's, and which rows they belong to."""
+    """Sentences as rows of word numbers; of those that the rule speaks of, the clauses, and which rows they belong to."""
 
     words: Array  # (n, length)
     labels: Array  # (n,)
-    clauses: Array  # (m, length), m >= the number of B's; what is left over belongs to row n, which does not exist
+    clauses: Array  # (m, length), m >= the number of clauses; what is left over belongs to row n, which does not exist
     rows: Array  # (m,)
 
 
@@ -46,11 +55,16 @@ def but_rule(b: Array) -> Array:
     return stack([equivalence(0.0 * b, b), equivalence(0.0 * b + 1.0, b)], axis=-1)
 
 
-def teacher(model: Callable[[Array], Array], batch: Batch, logits: Array, strength: float) -> Array:
-    """log q(y | x): (n, 2). Where there is no "but" no rule speaks, and q is p."""
+def but(strength: float = 6.0) -> Rule:
+    """The rule for "A but B"."""
+    return Rule(after_but, but_rule, strength)
+
+
+def teacher(model: Callable[[Array], Array], batch: Batch, logits: Array, rule: Rule) -> Array:
+    """log q(y | x): (n, 2). Where the rule does not speak, q is p. Clauses are read without dropout."""
     p = exp(log_softmax(model(batch.clauses)))
-    f = scatter_add(but_rule(p[:, 1]), batch.rows, (logits.shape[0] + 1, 2))
-    return project(log_softmax(logits), f[:-1, ...], strength)
+    r = scatter_add(rule.truth(p[:, 1]), batch.rows, (logits.shape[0] + 1, 2))
+    return project(log_softmax(logits), r[:-1, ...], rule.strength)
 
 
 def distillation_loss(log_p: Array, labels: Array, log_q: Array, pi: Array) -> Array:
@@ -62,6 +76,8 @@ def distillation_loss(log_p: Array, labels: Array, log_q: Array, pi: Array) -> A
 
 def balance(t: int, limit: float = 1.0, rate: float = 0.9) -> float:
     """pi(t) = min(limit, 1 - rate^t) in epoch t = 0, 1, ...: the teacher is believed once it knows something."""
+    if not 0.0 <= rate <= 1.0:
+        raise ValueError(f"balance: rate = {rate}: wanted 0 <= rate <= 1")
     return min(limit, 1.0 - rate**t)
 
 
@@ -87,46 +103,57 @@ def fixed_point(pi: float, strength: float, noise: float, b: float = 1.0) -> flo
 # From sentences to batches
 
 
-def batch(sentences: Sequence[Words], labels: Any, numbers: dict[str, int]) -> Batch:
+def batch(
+    sentences: Sequence[Words], labels: Any, numbers: dict[str, int], clause: Callable[[Words], Words | None] = after_but
+) -> Batch:
     """Lengths are rounded up to multiples of 8 and the number of clauses to one of 16: few shapes, so few compilations.
 
     Raises ``ValueError`` where sentences and labels are not equally many, or labels are other than 0 and 1.
     """
-    labels = numpy.asarray(labels, "float32")
-    if labels.shape != (len(sentences),) or not sentences or not numpy.isin(labels, (0.0, 1.0)).all():
-        raise ValueError(f"batch: wanted a label 0 or 1 for each of {len(sentences)} sentences, got labels {labels.shape}")
-    found = [(row, b) for row, b in enumerate(map(after_but, sentences)) if b is not None]
+    labels = numpy.asarray(labels)
+    if labels.shape != (len(sentences),) or not len(sentences):
+        raise ValueError(f"batch: wanted a label for each of {len(sentences)} sentences, got labels of shape {labels.shape}")
+    if wrong := [label for label in labels.tolist() if label not in (0, 1)]:
+        raise ValueError(f"batch: labels are 0, negative, and 1, positive; got {wrong[0]!r}")
+    found = [(row, b) for row, b in enumerate(map(clause, sentences)) if b is not None]
     length = max(-(-max(map(len, sentences)) // 8), 1) * 8
     places = max(-(-len(found) // 16), 1) * 16
     clauses = encode([b for _, b in found] + [()] * (places - len(found)), numbers, length)
     rows = numpy.array([row for row, _ in found] + [len(sentences)] * (places - len(found)))
-    return Batch(encode(sentences, numbers, length), labels, clauses, rows)
+    return Batch(encode(sentences, numbers, length), labels.astype("float32"), clauses, rows)
 
 
-def batches(sentences: Sequence[Words], labels: Any, numbers: dict[str, int], size: int, rng: Generator) -> list[Batch]:
+def batches(
+    sentences: Sequence[Words],
+    labels: Any,
+    numbers: dict[str, int],
+    size: int,
+    rng: Generator,
+    clause: Callable[[Words], Words | None] = after_but,
+) -> list[Batch]:
     """``size`` sentences at a time, of about one length, in random order; a random rest of less than ``size`` is left out."""
     n = len(sentences)
-    if not 0 < size <= n:
-        raise ValueError(f"batches of {size} from {n} sentences: wanted between 1 and {n}")
+    if not 0 < size <= n or len(labels) != n:
+        raise ValueError(f"batches of {size} from {n} sentences with {len(labels)} labels: wanted 1 to {n}, and {n} labels")
     some = to_numpy(rng.permutation(n))[: n - n % size]
     lengths = numpy.array([len(sentences[i]) for i in some]) + 8.0 * to_numpy(rng.uniform((len(some),)))
     groups = some[numpy.argsort(lengths)].reshape(-1, size)
     shuffled = [groups[i] for i in to_numpy(rng.permutation(len(groups)))]
-    return [batch([sentences[i] for i in group], numpy.asarray(labels)[group], numbers) for group in shuffled]
+    return [batch([sentences[i] for i in group], numpy.asarray(labels)[group], numbers, clause) for group in shuffled]
 
 
 def log_probs(
-    model: SentenceCNN, sentences: Sequence[Words], numbers: dict[str, int], strength: float, size: int = 200
+    model: SentenceCNN, sentences: Sequence[Words], numbers: dict[str, int], rule: Rule, size: int = 200
 ) -> tuple[numpy.ndarray[Any, Any], numpy.ndarray[Any, Any]]:
     """log p(y | x) and log q(y | x) of each sentence: (n, 2) both. No dropout."""
     order = numpy.argsort([len(words) for words in sentences], kind="stable")
     log_p, log_q = numpy.empty((2, len(order), 2), "float32")
     for at in range(0, len(order), size):
         some = order[at : at + size]
-        used, b = _in_use(batch([sentences[i] for i in some], numpy.zeros(len(some)), numbers))
+        used, b = _in_use(batch([sentences[i] for i in some], numpy.zeros(len(some)), numbers, rule.clause))
         small = _rows(model, used)
         logits = small(b.words)
-        log_p[some], log_q[some] = to_numpy(log_softmax(logits)), to_numpy(teacher(small, b, logits, strength))
+        log_p[some], log_q[some] = to_numpy(log_softmax(logits)), to_numpy(teacher(small, b, logits, rule))
     return log_p, log_q
 
 
@@ -148,12 +175,12 @@ def training(
     epochs: Iterable[Iterable[tuple[Batch, float]]],
     optimizer: Optimizer,
     rng: Generator,
-    strength: float | None = 6.0,
+    rule: Rule | None,
     dropout: float = 0.5,
 ) -> Iterator[SentenceCNN]:
     """The model after each epoch: one update for each batch and its pi.
 
-    ``strength`` is lambda; with ``None`` there is no teacher, and the labels are all: pi is taken as 0. Only those rows of
+    Without a ``rule`` there is no teacher, and the labels are all: pi is taken as 0. Only those rows of
     the word table that a batch uses are read, differentiated and updated, with their own averages in the optimiser's state:
     a step costs the same however large the vocabulary is. ``model`` itself is not changed.
     """
@@ -161,14 +188,14 @@ def training(
     def loss(model: SentenceCNN, b: Batch, pi: Array) -> Array:
         logits = model(b.words, rng if dropout else None, dropout)
         log_p = log_softmax(logits)
-        log_q = log_p if strength is None else teacher(model, b, logits, strength)
+        log_q = log_p if rule is None else teacher(model, b, logits, rule)
         return distillation_loss(log_p, b.labels, log_q, pi)
 
     step, model = by_rows(loss, optimizer), trees.map(copy, model)
     state = optimizer.init(model)
     for epoch in epochs:
         for b, pi in epoch:
-            model, state, _ = step(model, state, b, 0.0 if strength is None else pi)
+            model, state, _ = step(model, state, b, 0.0 if rule is None else pi)
         yield trees.map(copy, model)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from ...autodiff import abs, exp, grad, greater, log, log_softmax, logsumexp, max, stop_gradient, sum, where
-from ...backend import Array
+from ...backend import Array, xp
 
 Parameters = TypeVar("Parameters")
 
@@ -37,8 +37,11 @@ def minimize_on_simplex(objective: Callable[[Array], Array], q: Array, steps: in
     """The distributions q (..., K) that make the ``objective``, a number, smallest; found without knowing any closed form.
 
     Mirror descent: q <- q exp(-rate d objective / dq), normalised again, so that q stays positive and sums to 1 (Nemirovsky and
-    Yudin 1983). Raises ``ValueError`` where q still moves by more than 1e-7 in its last step: another ``rate``, or more steps.
+    Yudin 1983). Raises ``ValueError`` for a ``q`` that is not positive, and where q still moves by more than 1e-7 in its last
+    step: another ``rate``, or more steps.
     """
+    if not bool(xp.all(q > 0.0)):
+        raise ValueError("minimize_on_simplex: begin with a q that is positive everywhere: what is 0 stays 0")
     slope, change = grad(objective), 0.0
     log_q = log(q)
     for _ in range(steps):
@@ -67,7 +70,7 @@ def em(
     """
     bounds = []
     for _ in range(steps):
-        joint = log_joint(theta) + f
-        bounds.append(float(sum(logsumexp(joint, axis=-1))))
-        theta = maximize(stop_gradient(exp(log_softmax(joint))))
+        joint = log_joint(theta)
+        bounds.append(float(sum(logsumexp(joint + f, axis=-1))))
+        theta = maximize(stop_gradient(exp(project(joint, f))))
     return theta, bounds
