@@ -37,7 +37,7 @@ def ratios(ax: Any, report: dict[str, Any]) -> None:
     ax.minorticks_off()
     ax.set_xticks(range(len(report["steps"])), [step.replace("_", "-") for step in report["steps"]])
     ax.set_title("time of a step over pydgm's, compiled")
-    ax.set_ylim(top=40)
+    ax.set_ylim(top=100)
     ax.legend(ncols=2, fontsize=12, loc="upper right")
 
 

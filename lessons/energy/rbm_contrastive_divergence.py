@@ -14,6 +14,7 @@ contrastive divergence, leave out.
 
 import itertools
 import math
+import textwrap
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -172,7 +173,7 @@ for name, images, title in (
 ):
     panels[name].imshow(lesson.tiles(images, 10), cmap="RdBu_r" if name == "b" else "gray_r")
     panels[name].set(title=f"({name}) {title}", xticks=[], yticks=[])
-panels["a"].set_xlabel(characters.source)
+panels["a"].set_xlabel(textwrap.fill(characters.source, 45))
 
 row = [new[shown, ...], r"$=\sigma($", f"{activity[shown, terms[0]]:.2f}", features[terms[0]]]
 row += [x for j in terms[1:5] for x in (f"+ {activity[shown, j]:.2f}", features[j])]

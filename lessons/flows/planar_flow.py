@@ -207,7 +207,7 @@ def image(ax, density, title: str = "", ylabel: str = "") -> None:
     ax.set(xticks=[], yticks=[], title=title, ylabel=ylabel)
 
 
-top.suptitle("(a) One, two and ten maps of a Gaussian and of a uniform square (each picture has its own scale of grey)")
+top.suptitle("(a) One, two and ten maps of a Gaussian and of a uniform square (each picture has its own scale of grey)\n")
 panels = top.subplots(2, 7)
 for row, base in zip(panels, bases, strict=True):
     image(row[0], picture(Flow([], base=bases[base])), "$z_0$", base)
