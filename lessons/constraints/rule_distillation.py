@@ -28,7 +28,7 @@ run = lesson.start(
     figure="Figure 8: teacher and student",
 )
 if run.mode == "quick":
-    corpus = data.generated_sentences(np.random.default_rng([run.seed, 1]), 3000)
+    corpus = data.generated_sentences(np.random.default_rng([run.seed, 1]), 2000)
 else:
     corpus = run.reviews(phrases=run.mode == "full")
 
@@ -99,9 +99,9 @@ vocabulary = sentences.vocabulary(generated.train.words)
 settings = run.pick(quick=[(0.5, 2.0)], default=[(0.25, 2.0), (0.5, 2.0), (0.75, 2.0), (0.5, 1.0), (0.5, 4.0), (0.5, 6.0)])
 believed = {}
 for limit, strength in settings:
-    rule, epochs = distillation.but(strength), run.pick(quick=3, default=4)
+    rule = distillation.but(strength)
     pi = functools.partial(distillation.balance, limit=limit, rate=0.3)
-    *_, model = learn(generated, vocabulary, 0, rule, pi, (16, 16), epochs, dropout=0.0)
+    *_, model = learn(generated, vocabulary, 0, rule, pi, (16, 16), epochs=4, dropout=0.0)
     log_p, _ = distillation.log_probs(model, generated.test.words, vocabulary, rule)
     right = np.exp(log_p)[np.arange(1000), generated.test.labels]
     believed[limit, strength] = float(right[has_but(generated.test.words)].mean())
@@ -116,7 +116,7 @@ for limit, strength in settings:
 # sentences. Where SST2 is not at hand, sentences from the grammar take its place, and nothing is claimed of them.
 
 RULE, RATE = distillation.but(strength=6.0), 0.7  # pi = 0, 0.3, 0.51, 0.66
-seeds, epochs = run.pick(quick=2, default=6, full=20), run.pick(quick=3, default=4)
+seeds, epochs = run.pick(quick=2, default=6, full=20), run.pick(quick=2, default=4)
 size = run.pick(quick=(16, 16), default=(100, 50), full=(300, 100))
 vocabulary = sentences.vocabulary(corpus.train.words)
 but = has_but(corpus.test.words)
