@@ -116,7 +116,7 @@ for limit, strength in settings:
 # sentences. Where SST2 is not at hand, sentences from the grammar take its place, and nothing is claimed of them.
 
 RULE, RATE = distillation.but(strength=6.0), 0.7  # pi = 0, 0.3, 0.51, 0.66
-seeds, epochs = run.pick(quick=2, default=6, full=20), run.pick(quick=2, default=4)
+seeds, epochs = run.pick(quick=2, default=5, full=20), run.pick(quick=2, default=4)
 size = run.pick(quick=(16, 16), default=(100, 50), full=(300, 100))
 vocabulary = sentences.vocabulary(corpus.train.words)
 but = has_but(corpus.test.words)
@@ -216,9 +216,10 @@ numbers = {"source": corpus.source, "believed": believed, "accuracy": table, "di
 numbers |= {"theory": {f"{pi}, {s}": theory(pi, s) for pi, s in believed}, "expected": expected}
 
 # %%
-# ``--full``: 20 seeds, 300 numbers a word, 100 filters of each width, and all phrases of the training sentences: hours. The
-# paper reports, with word vectors learned elsewhere (word2vec), 87.2 for the base network, 88.8 (from memory) for the student
-# and 89.3 for the teacher.
+# ``--full``: 20 seeds, 300 numbers a word, 100 filters of each width, and all phrases of the training sentences: about 100
+# minutes on two cores. The student then gains a quarter of a point over the base network, and so does the student without a
+# rule: what helps there is pi, under which labels count less and less. (README, with intervals.) The paper reports, with word
+# vectors learned elsewhere (word2vec), 87.2 for the base network, 88.8 (from memory) for the student and 89.3 for the teacher.
 
 # %%
 # What to try next
