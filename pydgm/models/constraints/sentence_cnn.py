@@ -11,6 +11,7 @@ largest window only: so all windows are compared without one, and of the best al
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -72,8 +73,9 @@ class SentenceCNN(Module):
         rows = self.embedding.table.shape[0]
         known = self.embedding.table * astype(arange(rows, words) > 0, self.filters.dtype)[:, None]  # row 0 is no word
         given = reshape(known @ reshape(self.filters, (d, places * F)), (rows, places, F))  # by a word at a place of a filter
-        seen, chosen, at = stop_gradient(given), [], 0
-        for h in self.widths:
+        seen, chosen = stop_gradient(given), []
+        begins = list(itertools.accumulate(self.widths, initial=0))[:-1]
+        for h, at in zip(self.widths, begins, strict=True):
             fit = words.shape[1] - h + 1
             response = take(seen[:, at, :], words[:, :fit], axis=0)
             for k in range(1, h):
@@ -81,13 +83,9 @@ class SentenceCNN(Module):
             # only windows around a word count, so that an answer does not depend on how far a row is filled up
             best = argmax(where(there[:, h // 2 : h // 2 + fit, None], response, -math.inf), axis=1)
             chosen += [take_along_axis(words, best + k, axis=1) for k in range(h)]
-            at += h
         found = getitem(given, (stack(chosen, axis=1), arange(places, words)[:, None], arange(F, words)))  # (n, places, F)
-        sums, at = [], 0
-        for i, h in enumerate(self.widths):
-            sums.append(relu(sum(found[:, at : at + h, :], axis=1) + self.bias[i, ...]))
-            at += h
-        return concat(sums, axis=1)
+        highest = [sum(found[:, at : at + h, :], axis=1) for h, at in zip(self.widths, begins, strict=True)]
+        return concat([relu(c + self.bias[i, ...]) for i, c in enumerate(highest)], axis=1)
 
     def __call__(self, words: Array, rng: Generator | None = None, dropout: float = 0.5) -> Array:
         """Logits. With a generator, each feature is left out with probability ``dropout``, and the others grow instead.
