@@ -214,9 +214,9 @@ numbers |= {"theory": {f"{pi}, {s}": theory(pi, s) for pi, s in believed}, "expe
 # %%
 # ``--full``: 20 seeds, 300 numbers a word, 100 filters of each width, and all phrases of the training sentences: about 100
 # minutes on two cores. The student then gains a quarter of a point over the base network, and so does the student without a
-# rule: with 20 seeds one cannot tell whether the rule adds anything to what pi does. (README, with intervals.) The paper reports,
-# with word vectors learned elsewhere (word2vec), 87.2 for the base network, 88.8 (from memory) for the student and 89.3 for the
-# teacher.
+# rule: with 20 seeds one cannot tell whether the rule adds anything to what pi does. (README, with intervals.) The paper
+# reports, with word vectors learned elsewhere (word2vec), 87.2 for the base network, 88.8 (from memory) for the student and
+# 89.3 for the teacher.
 
 # %%
 # What to try next
