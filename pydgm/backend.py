@@ -13,6 +13,7 @@ import importlib
 import math
 import os
 import threading
+import zlib
 from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import Any, TypeAlias
@@ -56,6 +57,8 @@ class Namespace:
     device: Any  # None: the library's default
 
     def __getattr__(self, name: str) -> Any:
+        if "missing" in self.__dict__:  # what PYDGM_BACKEND asked for is not to be had
+            raise BackendError(self.__dict__["missing"])
         raise AttributeError(f"{self.__dict__.get('name', 'no array library')} has no function {name!r}")
 
 
@@ -186,8 +189,28 @@ def is_array(x: object) -> bool:
 
 
 def is_floating(x: Array) -> bool:
-    """True for real floating-point dtypes, whichever library: what has derivatives here."""
-    return "float" in str(x.dtype)
+    """True for real floating-point dtypes, whichever library and byte order: what has derivatives here."""
+    return getattr(x.dtype, "kind", "") == "f" or "float" in str(x.dtype)
+
+
+def is_complex(x: Array) -> bool:
+    """True for complex dtypes, whichever library."""
+    return getattr(x.dtype, "kind", "") == "c" or "complex" in str(x.dtype)
+
+
+def seen(x: Any) -> Any:
+    """What lies under all tensors and traces: to be checked or named in an error, never to be computed with."""
+    while hasattr(x, "value"):
+        x = x.value
+    return x
+
+
+def fingerprint(x: Array, sample: int | None = None) -> int:
+    """Of the numbers in ``x``: of all, or of about ``sample`` of them, evenly spread."""
+    host = to_numpy(x)
+    flat = host.reshape(-1) if host.flags.c_contiguous else host.ravel(order="K")
+    step = 1 if sample is None else max(1, flat.size // sample)
+    return 0 if host.dtype.hasobject else zlib.crc32(flat[::step].tobytes())
 
 
 def chunks(x: Array, size: int) -> Iterator[Array]:
@@ -292,4 +315,7 @@ def default_rng(seed: Any) -> Any:
     return xp.random.default_rng(seed) if xp.name == "cupy" else numpy.random.default_rng(seed)
 
 
-use(os.environ.get("PYDGM_BACKEND", "numpy"))
+try:
+    use(os.environ.get("PYDGM_BACKEND", "").strip() or "numpy")
+except BackendError as error:  # the first computation says so; until then another one may be chosen with use()
+    xp.__dict__.update(name="none", device=None, missing=f"PYDGM_BACKEND: {error.args[0]}")

@@ -12,7 +12,9 @@ from typing import Any
 import numpy
 
 from . import autodiff as ad
-from .backend import Array, asarray, is_array, xp
+from . import checks
+from .backend import Array, asarray, is_array, recorded, seen, xp
+from .errors import ShapeError
 from .nn import Module
 from .random import Generator
 
@@ -37,6 +39,11 @@ class Normal(Module):
     mean: Array = 0.0
     scale: Array = 1.0
 
+    def __post_init__(self) -> None:
+        checks.parameter(self.mean, "Normal: mean")
+        checks.parameter(self.scale, "Normal: scale")
+        checks.positive(self.scale, "Normal: scale, a standard deviation,")
+
     def sample(self, rng: Generator, shape: int | Shape = ()) -> Array:
         """mean + scale * eps, eps ~ N(0, 1): reparameterised, so differentiable in both. Shape (\\*shape, ...)."""
         noise = rng.normal((*_tuple(shape), *_shape(self.mean, self.scale)), _dtype(self.mean, self.scale))
@@ -56,6 +63,11 @@ class Uniform(Module):
 
     low: Array = 0.0
     high: Array = 1.0
+
+    def __post_init__(self) -> None:
+        checks.parameter(self.low, "Uniform: low")
+        checks.parameter(self.high, "Uniform: high")
+        checks.positive(seen(self.high) - seen(self.low), "Uniform: high - low")
 
     def sample(self, rng: Generator, shape: int | Shape = ()) -> Array:
         """low + (high - low) u: reparameterised. Shape (\\*shape, ...)."""
@@ -77,6 +89,9 @@ class Bernoulli(Module):
 
     logits: Array
 
+    def __post_init__(self) -> None:
+        checks.parameter(self.logits, "Bernoulli: logits")
+
     @property
     def probs(self) -> Array:
         """sigmoid(logits)."""
@@ -88,7 +103,12 @@ class Bernoulli(Module):
         return rng.bernoulli(ad.broadcast_to(p, (*_tuple(shape), *p.shape)))
 
     def log_prob(self, x: Array) -> Array:
-        """x log p + (1 - x) log(1 - p) = x logits - softplus(logits), finite at any finite logits."""
+        """x log p + (1 - x) log(1 - p) = x logits - softplus(logits), finite at any finite logits.
+
+        ``x`` may lie between 0 and 1: then it is the mean of that over black and white pixels, white with probability x.
+        Raises :class:`~pydgm.errors.DomainError` for other values.
+        """
+        checks.within(x, 0.0, 1.0, "Bernoulli.log_prob", ": are pixels to be divided by 255?")
         return x * self.logits - ad.softplus(self.logits)
 
     def entropy(self) -> Array:
@@ -101,14 +121,23 @@ class Categorical(Module):
 
     logits: Array
 
+    def __post_init__(self) -> None:
+        checks.array(self.logits, "Categorical: logits")
+        if self.logits.ndim == 0:
+            raise ShapeError("Categorical: wanted logits (..., K), got a single number")
+
     def sample(self, rng: Generator, shape: int | Shape = ()) -> Array:
         """Whole numbers of shape (\\*shape, \\*logits.shape[:-1]). Not differentiable."""
         return rng.categorical(ad.broadcast_to(self.logits, (*_tuple(shape), *self.logits.shape)))
 
     def log_prob(self, k: Array) -> Array:
-        """log softmax(logits)_k, for whole numbers ``k`` whose shape broadcasts with logits.shape[:-1]."""
+        """log softmax(logits)_k, for integers ``k`` whose shape broadcasts with logits.shape[:-1].
+
+        Refused are labels that no class has, and two shapes that are nearly always a mistake: (n, 1) for n rows, one-hot rows.
+        """
         log_p = ad.log_softmax(self.logits)
         k = k if is_array(k) else asarray(k)
+        checks.labels(k, log_p.shape[-1], tuple(log_p.shape[:-1]), "Categorical.log_prob")
         shape = numpy.broadcast_shapes(tuple(k.shape), tuple(log_p.shape[:-1]))
         log_p, k = ad.broadcast_to(log_p, (*shape, log_p.shape[-1])), xp.broadcast_to(k, shape)
         return ad.squeeze(ad.take_along_axis(log_p, xp.expand_dims(k, axis=-1), axis=-1), -1)
@@ -142,11 +171,22 @@ class Mixture(Module):
         """logsumexp_k(log w_k + log p_k(x)): (\\*shape, \\*event) -> shape."""
         x = x if is_array(x) else asarray(x)
         at = x.ndim - self.event_ndim
-        each = self.components.log_prob(ad.expand_dims(x, axis=at))
+        each = self.components.log_prob(self._beside(x, at))
         if self.event_ndim:
             each = ad.sum(each, axis=tuple(range(-self.event_ndim, 0)))
         return ad.logsumexp(ad.log_softmax(self.logits) + each, axis=-1)
 
+    def _beside(self, x: Array, at: int) -> Array:
+        """``x`` once for each component, at axis ``at``."""
+        K = self.logits.shape[0]
+        return ad.broadcast_to(ad.expand_dims(x, axis=at), (*x.shape[:at], K, *x.shape[at:]))
+
+
+@recorded
+def _log_of_number(x: float) -> float:
+    return math.log(x)
+
 
 def _log(x: Array) -> Array:
-    return math.log(x) if isinstance(x, int | float) else ad.log(x)
+    """The logarithm; of a Python number a Python number, which leaves float32 arrays float32."""
+    return ad.log(x) if is_array(x) else _log_of_number(x)

@@ -30,14 +30,31 @@ def caller() -> str:
     return "(the calling line is not known)"
 
 
+_SHOWN = 6  # items of a list or tuple, before the rest is only counted
+_PLAIN = (bool, int, float, complex, str, bytes, type(None), slice, type(...))
+
+
 def shape_text(x: object) -> str:
-    """How an argument is named in an error: its shape and dtype, or itself when it is no array."""
+    """How an argument is named in an error: its shape and dtype, or itself when it is a number or a text. Never contents."""
     if isinstance(x, list | tuple):
-        inside = ", ".join(map(shape_text, x))
+        inside = ", ".join(map(shape_text, x[:_SHOWN])) + (f", ... {len(x)} in all" if len(x) > _SHOWN else "")
         return f"[{inside}]" if isinstance(x, list) else f"({inside}{',' if len(x) == 1 else ''})"
     shape = getattr(x, "shape", None)
-    text = repr(x) if shape is None or isinstance(x, type) else f"{tuple(shape)} {getattr(x, 'dtype', '')}".rstrip()
+    if isinstance(shape, tuple) and not isinstance(x, type):
+        return f"{shape} {getattr(x, 'dtype', '')}".rstrip()
+    text = repr(x) if isinstance(x, _PLAIN) else kind_text(x)
     return text if len(text) < 100 else f"{text[:97]}..."
+
+
+def kind_text(x: object) -> str:
+    """What kind of thing ``x`` is: "the class MLP", "the function tanh", "a dict"."""
+    name = getattr(x, "__name__", None)
+    if isinstance(x, type):
+        return f"the class {name}"
+    if callable(x) and isinstance(name, str):
+        return f"the function {name}"
+    kind = "None" if x is None else type(x).__name__
+    return kind if x is None else f"{'an' if kind[0].lower() in 'aeio' else 'a'} {kind}"
 
 
 class TaughtError(Exception):
@@ -56,7 +73,15 @@ class TreeError(TaughtError, ValueError):
 
 
 class NaNError(TaughtError, ArithmeticError):
-    """A NaN was made while ``dgm.debug_nans()`` was on."""
+    """A NaN where there must be none: in the loss or the data of a training, or anywhere under ``dgm.debug_nans()``."""
+
+
+class DomainError(TaughtError, ValueError):
+    """A value outside of what a formula allows: a pixel of 255 for a Bernoulli, a scale of 0, a label that no class has."""
+
+
+class ArgumentError(TaughtError, TypeError):
+    """An argument of another kind than the one that is wanted."""
 
 
 class BackendError(RuntimeError):

@@ -13,9 +13,10 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from . import autodiff as ad
-from . import trees
+from . import checks, trees
 from .autodiff import Tensor
 from .backend import Array, is_array, is_floating, to_numpy, xp, zeros
+from .errors import ArgumentError, DomainError, ShapeError, caller, kind_text, shape_text
 from .random import Generator
 
 if TYPE_CHECKING:
@@ -71,6 +72,17 @@ def _split(module: Any) -> tuple[tuple[str, ...], tuple[Any, ...], Any]:
     return tuple(keys), tuple(children), tuple(fixed)
 
 
+def _set(module: Any, name: str, value: Any) -> None:
+    raise dataclasses.FrozenInstanceError(
+        f"a Module is not changed in place: dataclasses.replace(model, {name}=...) is a changed copy. What a Module is made of "
+        f"stands as fields of its class, and what computes them in a classmethod, init {caller()}"
+    )
+
+
+def _delete(module: Any, name: str) -> None:
+    raise dataclasses.FrozenInstanceError(f"a Module is not changed in place, so {name} cannot be taken out {caller()}")
+
+
 def _join(cls: type, keys: tuple[str, ...], children: list[Any], fixed: Any) -> Any:
     module: Any = object.__new__(cls)
     fields = module.__dict__
@@ -101,6 +113,7 @@ class Module:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         dataclasses.dataclass(frozen=True, eq=False, repr=False)(cls)
+        cls.__setattr__, cls.__delattr__ = _set, _delete  # type: ignore[method-assign]  # dataclass's own do not teach
         fields = dataclasses.fields(cls)  # type: ignore[arg-type]
         cls._fields = tuple([(f.name, bool(f.metadata.get("static"))) for f in fields])
         trees.register(cls, _split, _join, attributes=True)
@@ -161,6 +174,14 @@ def lecun_normal(rng: Generator, shape: tuple[int, ...], fan_in: int, fan_out: i
     return rng.normal(shape) * math.sqrt(1.0 / fan_in)
 
 
+def _checked(rng: Generator, who: str, **counts: Any) -> None:
+    """What every layer's ``init`` is given: a generator, and counts from 1 (``n_in`` from 0: a layer that sees nothing)."""
+    if not isinstance(rng, Generator):
+        raise ArgumentError(f"{who}: the first argument is a dgm.random.Generator, got {kind_text(rng)}")
+    for name, value in counts.items():
+        checks.count(value, f"{who}: {name}", 0 if name in ("n_in", "padding") else 1)
+
+
 class Linear(Module):
     """x W + b: (..., in) -> (..., out)."""
 
@@ -169,9 +190,15 @@ class Linear(Module):
 
     @classmethod
     def init(cls, rng: Generator, n_in: int, n_out: int, weight: Initialiser = glorot_uniform) -> Linear:
+        _checked(rng, "Linear.init", n_in=n_in, n_out=n_out)
         return cls(weight(rng, (n_in, n_out), n_in, n_out), zeros((n_out,)))
 
     def __call__(self, x: Array) -> Array:
+        """Raises :class:`~pydgm.errors.ShapeError` where ``x`` is of another width."""
+        n_in, n_out = self.weight.shape
+        checks.array(x, f"Linear({n_in} -> {n_out})")
+        if x.ndim == 0 or x.shape[-1] != n_in:
+            raise ShapeError(f"Linear({n_in} -> {n_out}): wanted an array (..., {n_in}), got {shape_text(x)}")
         return x @ self.weight + self.bias
 
 
@@ -189,6 +216,7 @@ class _Conv(Module):
 
 
 def _conv_weight(rng: Generator, n_in: int, n_out: int, window: tuple[int, ...], turned: bool, weight: Initialiser) -> Array:
+    _checked(rng, "a convolution's init", channels=n_in, n_out=n_out, window=window[0])
     area = math.prod(window)
     return weight(rng, (n_in, n_out, *window) if turned else (n_out, n_in, *window), n_in * area, n_out * area)
 
@@ -263,9 +291,13 @@ class Embedding(Module):
 
     @classmethod
     def init(cls, rng: Generator, n: int, dim: int) -> Embedding:
+        _checked(rng, "Embedding.init", n=n, dim=dim)
         return cls(rng.normal((n, dim)))
 
     def __call__(self, symbols: Array) -> Array:
+        """Raises :class:`~pydgm.errors.DomainError` for symbols that the table does not have."""
+        checks.array(symbols, "Embedding: symbols")
+        checks.within(symbols, 0, self.table.shape[0] - 1, "Embedding: symbols")
         return ad.take(self.table, symbols, axis=0)
 
 
@@ -284,8 +316,16 @@ class MLP(Module):
         weight: Initialiser = glorot_uniform,
     ) -> MLP:
         """``sizes``: widths from input to output, ``[784, 400, 20]``."""
+        _checked(rng, "MLP.init")
+        wanted = f"MLP.init: wanted the widths from input to output, [784, 400, 20], got {shape_text(sizes)}"
+        if not isinstance(sizes, list | tuple):
+            raise ArgumentError(wanted)
         if len(sizes) < 2:
-            raise ValueError(f"MLP.init: wanted at least the widths of input and output, got {list(sizes)}")
+            raise DomainError(wanted)
+        for i, width in enumerate(sizes):
+            checks.count(width, f"MLP.init: width {i} of {shape_text(sizes)}", 1 if i else 0)
+        if not callable(activation):
+            raise ArgumentError(f"MLP.init: the activation is a function, dgm.relu, got {shape_text(activation)}")
         return cls(tuple(Linear.init(rng, n, m, weight) for n, m in pairwise(sizes)), activation)
 
     def __call__(self, x: Array) -> Array:

@@ -7,14 +7,17 @@ hand it the gradient of minus the objective. ``learning_rate`` is a number, or a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, TypeVar
 
-from . import trees
-from .autodiff import grad, sqrt
-from .backend import copy, is_array, to_float, xp
+import numpy
+
+from . import checks, trees
+from .autodiff import Tensor, sqrt, value_and_grad
+from .backend import copy, is_array, is_floating, seen, to_float, xp
 from .compile import compile
-from .errors import TreeError, shape_text
+from .errors import ArgumentError, DomainError, NaNError, ShapeError, TreeError, kind_text, shape_text
 
 Tree = Any
 Model = TypeVar("Model")
@@ -42,6 +45,8 @@ class State(NamedTuple):
 def _rate(learning_rate: Rate, step: float) -> float:
     """A Python number, which leaves float32 weights float32; a schedule written with NumPy answers in float64."""
     rate = learning_rate(step) if callable(learning_rate) else learning_rate
+    if callable(learning_rate):
+        checks.number(rate, "the learning rate that the schedule gives", 0.0)
     return to_float(rate) if is_array(rate) else rate
 
 
@@ -55,12 +60,22 @@ def _check(model: Tree, gradient: Tree) -> None:
             raise TreeError(f"update: the gradient of {path} is {shape_text(g)}, the model {shape_text(w)}")
 
 
+def _check_settings(learning_rate: Rate, eps: float = 0.0, **decays: float) -> None:
+    """Refuse a learning rate below 0 and averages that forget nothing, or everything and more."""
+    if not callable(learning_rate):
+        checks.number(learning_rate, "the learning rate", 0.0)
+    checks.number(eps, "eps", 0.0)
+    for name, value in decays.items():
+        checks.number(value, name, 0.0, 1.0, below=True)
+
+
 def _zeros_like(model: Tree) -> Tree:
     return trees.map(xp.zeros_like, model)
 
 
 def sgd(learning_rate: Rate) -> Optimizer:
     """w <- w - lr g."""
+    _check_settings(learning_rate)
 
     def update(model: Tree, gradient: Tree, state: State) -> tuple[Tree, State]:
         _check(model, gradient)
@@ -72,6 +87,7 @@ def sgd(learning_rate: Rate) -> Optimizer:
 
 def momentum(learning_rate: Rate, decay: float = 0.9) -> Optimizer:
     """m <- decay m + g;  w <- w - lr m (Polyak 1964)."""
+    _check_settings(learning_rate, decay=decay)
 
     def update(model: Tree, gradient: Tree, state: State) -> tuple[Tree, State]:
         _check(model, gradient)
@@ -84,6 +100,7 @@ def momentum(learning_rate: Rate, decay: float = 0.9) -> Optimizer:
 
 def rmsprop(learning_rate: Rate, decay: float = 0.9, eps: float = 1e-8) -> Optimizer:
     """v <- decay v + (1 - decay) g^2;  w <- w - lr g / (sqrt(v) + eps) (Tieleman and Hinton 2012)."""
+    _check_settings(learning_rate, eps, decay=decay)
 
     def update(model: Tree, gradient: Tree, state: State) -> tuple[Tree, State]:
         _check(model, gradient)
@@ -101,6 +118,7 @@ def adam(learning_rate: Rate = 1e-3, beta1: float = 0.9, beta2: float = 0.999, e
     mh = m / (1 + b1 + ... + b1^(t-1)) is the mean of all gradients so far, the newest counting most; vh that of their
     squares. The paper's m carries a factor 1 - b1 along and divides by 1 - b1^t at the end: the same mh, two passes more.
     """
+    _check_settings(learning_rate, eps, beta1=beta1, beta2=beta2)
 
     def update(model: Tree, gradient: Tree, state: State) -> tuple[Tree, State]:
         _check(model, gradient)
@@ -125,10 +143,16 @@ def fit(
 ) -> Model:
     """One step down ``loss(model, *batch)`` for each batch; ``after`` each, a change of the model (clipped weights, say).
 
-    The step is compiled: recorded at the first batch, then repeated as straight-line NumPy (``dgm.compile``).
+    The step is compiled: recorded at the first batch, then repeated as straight-line NumPy (``dgm.compile``). Each call begins
+    with a fresh state of the optimiser. ``model`` itself is not changed.
+
+    Raises: ``ValueError`` where there are no batches; :class:`~pydgm.errors.DomainError` for NaN or infinity in the first
+    batch, :class:`~pydgm.errors.NaNError` once the loss is not finite (on a GPU, where asking costs, every hundredth time and
+    at the end); :class:`~pydgm.errors.ArgumentError` for a loss that does not depend on the model; :class:`ShapeError` where a
+    batch's (n,) meets the model's (n, 1), which broadcasting would make (n, n).
     """
     last = model
-    for last in steps(model, loss, optimizer, batches, after):  # noqa: B007
+    for last in _training(model, loss, optimizer, batches, after):  # noqa: B007
         pass
     return last
 
@@ -140,23 +164,114 @@ def steps(
     batches: Iterable[tuple[Any, ...]],
     after: Callable[[Model], Model] | None = None,
 ) -> Iterator[Model]:
-    """What :func:`fit` does, to be watched: the model at the start and after each step.
+    """What :func:`fit` does, to be watched: the model at the start and after each step, each a copy of its own."""
+    return (_copied(now) for now in _training(model, loss, optimizer, batches, after))
 
-    Its arrays are written over by the next step. ``model`` itself is not.
-    """
 
-    def step(model: Model, state: Tree, batch: tuple[Any, ...]) -> tuple[Model, Tree]:
-        model, state = optimizer.update(model, grad(loss)(model, *batch), state)
-        return (model if after is None else after(model)), state
+def _copied(model: Model) -> Model:
+    copied: Model = trees.map(lambda w: copy(w) if is_array(w) else w, model)
+    return copied
+
+
+def _training(
+    model: Model,
+    loss: Callable[..., Any],
+    optimizer: Optimizer,
+    batches: Iterable[tuple[Any, ...]],
+    after: Callable[[Model], Model] | None,
+) -> Iterator[Model]:
+    """The model at the start and after each step; its arrays are written over by the next step."""
+    _check_arguments(model, loss, optimizer, batches)
+
+    def dependent(model: Model, *batch: Any) -> Any:
+        value = loss(model, *batch)
+        if type(value) is not Tensor:
+            raise ArgumentError(f"fit: the loss does not depend on the model: it is {shape_text(seen(value))} for any weights")
+        return value
+
+    def step(model: Model, state: Tree, batch: tuple[Any, ...]) -> tuple[Model, Tree, Any]:
+        value, slope = value_and_grad(dependent)(model, *batch)
+        model, state = optimizer.update(model, slope, state)
+        if after is not None:
+            changed = after(model)
+            trees.check_same(
+                trees.flatten(model)[1], trees.flatten(changed)[1], "fit: what after= returns must be a model, too"
+            )
+            model = changed
+        return model, state, value
 
     compiled = compile(step, donate=(0, 1))
-    model = trees.map(lambda w: copy(w) if is_array(w) else w, model)
+    model = _copied(model)
     state = optimizer.init(model)
     yield model
+    value: Any = 0.0
+    made = 0
     for batch in batches:
         if not isinstance(batch, tuple):
             raise TypeError(
                 f"fit: a batch is the tuple of the loss's further arguments, (x,) for one; got {type(batch).__name__}"
             )
-        model, state = compiled(model, state, batch)
+        if made == 0:
+            _check_batch(batch)
+        model, state, value = compiled(model, state, batch)
+        if made == 0 and compiled.traces:
+            _check_meetings(*compiled.recorded)
+        made += 1
+        if xp.name == "numpy" or made % 100 == 0:
+            _check_loss(value, made)
         yield model
+    if not made:
+        raise ValueError("fit: there were no batches: an iterator that was used up, or empty")
+    _check_loss(value, made)
+
+
+def _check_arguments(model: Tree, loss: Any, optimizer: Any, batches: Any) -> None:
+    if isinstance(loss, type) or not callable(loss):
+        raise ArgumentError(f"fit: the second argument is the loss, a function of the model and a batch; got {kind_text(loss)}")
+    if not isinstance(optimizer, Optimizer):
+        raise ArgumentError(f"fit: the third argument is an optimiser, optim.adam(1e-3), called; got {kind_text(optimizer)}")
+    if not any(is_array(w) and is_floating(w) for w in trees.leaves(model)):
+        raise ArgumentError(f"fit: the first argument is the model, a tree of arrays to be trained; got {kind_text(model)}")
+    if not isinstance(batches, Iterable):
+        raise ArgumentError(f"fit: the fourth argument is an iterable of batches, tuples; got {kind_text(batches)}")
+
+
+def _check_batch(batch: tuple[Any, ...]) -> None:
+    """The first batch in full: what is not finite, and what is empty."""
+    leaves, structure = trees.flatten(batch)
+    for x, path in zip(leaves, trees.paths(structure, "batch"), strict=True):
+        if is_array(x) and 0 in x.shape[:1]:
+            raise DomainError(f"fit: {path} is empty, {shape_text(x)}")
+        checks.finite(x, f"fit: {path}")
+
+
+def _check_loss(value: Any, made: int) -> None:
+    number = float(value)
+    if not math.isfinite(number):
+        raise NaNError(
+            f"fit: the loss is {number} at step {made}: a learning rate that is too large, or a batch that holds NaN; "
+            "dgm.debug_nans() names the operation that made it"
+        )
+
+
+def _check_meetings(inputs: list[Any], recorded: list[Any]) -> None:
+    """Refuse what broadcasting hides: labels (n,) against the model's (n, 1), which give (n, n), and one label for all rows."""
+    own = {id(x): x for x in inputs if x.array and x.name.startswith("batch")}  # what is in the batch, or made of it alone
+    lengths = {x.shape[0] for x in own.values() if x.shape}
+    for step in recorded:
+        arguments = [x for x in step.args if hasattr(x, "shape") and hasattr(x, "line")]
+        if len(arguments) == 1 and id(arguments[0]) in own and step.out.shape == arguments[0].shape:
+            own[id(step.out)] = step.out
+        if not isinstance(step.function, numpy.ufunc) or len(arguments) != 2:
+            continue
+        for x, other in (arguments, arguments[::-1]):
+            if id(x) not in own or id(other) in own:
+                continue
+            n = max(lengths)
+            crossed = x.shape == (n,) and other.shape == (n, 1) and n > 1
+            single = len(x.shape) == len(other.shape) and x.shape[:1] == (1,) and other.shape[0] == n > 1 and len(lengths) > 1
+            if crossed or single:
+                raise ShapeError(
+                    f"fit: {x.shape} of the batch meets {other.shape} of the model and becomes {step.out.shape} "
+                    f"({step.out.line}): give both one shape"
+                )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import backend
+from . import backend, checks
 from .autodiff import stop_gradient
 from .backend import Array, xp
 from .errors import caller
@@ -56,7 +56,12 @@ class Generator:
         return self._draw("integers", "", low, high, shape)
 
     def bernoulli(self, p: Array) -> Array:
-        """1 with probability ``p``, else 0, in the shape and dtype of ``p``. The draw has no derivative in ``p``."""
+        """1 with probability ``p``, else 0, in the shape and dtype of ``p``. The draw has no derivative in ``p``.
+
+        Raises :class:`~pydgm.errors.DomainError` for probabilities below 0, above 1 or NaN.
+        """
+        checks.array(p, "Generator.bernoulli: p")
+        checks.within(p, 0.0, 1.0, "Generator.bernoulli: p")
         p = stop_gradient(p)
         dtype = "float64" if "64" in str(p.dtype) else "float32"
         return xp.astype(self.uniform(tuple(p.shape), dtype) < p, p.dtype)
@@ -74,7 +79,9 @@ class Generator:
 
     def batches(self, n: int, size: int) -> Any:
         """Index arrays: 0, ..., n - 1 once in random order, ``size`` at a time; a last short one is left out."""
-        if not 0 < size <= n:
+        checks.count(n, "batches: the number of examples")
+        checks.count(size, "batches: the size of a batch")
+        if size > n:
             raise ValueError(f"batches of {size} from {n} examples: wanted between 1 and {n}")
         order = self.permutation(n)
         return (order[i : i + size] for i in range(0, n - size + 1, size))

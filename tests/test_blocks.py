@@ -77,7 +77,7 @@ def test_layers_have_the_shapes_they_say() -> None:
     assert embedding(np.array([[0, 6, 6]])).shape == (1, 3, 2)
     counts = dgm.grad(lambda e: dgm.sum(e(np.array([0, 6, 6]))))(embedding).table[:, 0]
     np.testing.assert_array_equal(counts, [1, 0, 0, 0, 0, 0, 2])  # a symbol that stands twice counts twice
-    with pytest.raises(ValueError, match="at least the widths"):
+    with pytest.raises(ValueError, match="the widths from input to output"):
         nn.MLP.init(rng, [3])
 
 

@@ -52,7 +52,7 @@ def test_categorical_sums_to_one_and_its_entropy_is_the_sum() -> None:
     expected = [scipy.stats.entropy(np.exp(each[:, 0])), np.log(2)]
     np.testing.assert_allclose(p.entropy(), expected)
     assert p.log_prob(np.zeros((4, 2), int)).shape == (4, 2)
-    np.testing.assert_allclose(p.log_prob(np.array([[0], [2]])), each[[0, 2]])
+    np.testing.assert_allclose(p.log_prob(np.array([[0], [2], [1]])), each[[0, 2, 1]])
     weights = np.log([0.25, 0.75])
     mixed = dist.Mixture(weights, p).log_prob(np.arange(3))
     np.testing.assert_allclose(np.exp(mixed), np.exp(weights) @ np.exp(each.T))

@@ -63,7 +63,7 @@ from .shapes import (
     tril,
     triu,
 )
-from .tensor import Tensor, debug_nans, operation
+from .tensor import Tensor, debug, debug_nans, operation
 from .transforms import grad, hessian, hvp, jacobian, stop_gradient, value_and_grad, vjp
 
 __all__ = [
@@ -83,6 +83,7 @@ __all__ = [
     "conv_transpose2d",
     "cos",
     "cumulative_sum",
+    "debug",
     "debug_nans",
     "diagonal",
     "divide",

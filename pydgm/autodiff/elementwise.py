@@ -54,9 +54,15 @@ def negative(x: Array, /) -> Array:
     return xp.negative(x)
 
 
+@recorded
+def _one_less(p: float) -> float:
+    """p - 1, the exponent of p x^(p-1); where p is 0 the product is to be 0, and not 0 * inf where x is 0 too."""
+    return p - 1 if p else p
+
+
 def _pow_base(g: Array, y: Array, x: Array, p: Array) -> Array:
-    if not is_array(p):  # a number; while a function is being compiled, one without a known value
-        return g * 0.0 if isinstance(p, int | float) and p == 0 else g * (p * pow(x, p - 1))
+    if not is_array(p):
+        return g * (p * pow(x, _one_less(p)))
     none = equal(p, 0)  # p x^(p-1) is 0 there, and not 0 * inf where x is 0 too
     return g * where(none, 0.0, p * pow(x, where(none, 1.0, p - 1)))
 

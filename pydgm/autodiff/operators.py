@@ -5,10 +5,14 @@
 
 from __future__ import annotations
 
+import inspect
+import itertools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
-from ..errors import caller
+import numpy
+
+from ..errors import ArgumentError, shape_text
 from . import elementwise, linalg, reductions, shapes
 from .tensor import Tensor, named
 
@@ -45,38 +49,47 @@ setattr(Tensor, "__getitem__", shapes.getitem)
 setattr(Tensor, "T", property(lambda self: shapes.permute_dims(self, range(self.ndim)[::-1])))
 setattr(Tensor, "mT", property(shapes.matrix_transpose))
 
-# NumPy's functions, where their name or the order of their arguments is not the standard's.
-_RENAMED: dict[str, Callable[..., Any]] = {
-    "absolute": elementwise.abs,
-    "power": elementwise.pow,
-    "true_divide": elementwise.divide,
-    "matmul": linalg.matmul,
-    "concatenate": shapes.concat,
-    "concat": shapes.concat,
-    "stack": shapes.stack,
-    "transpose": lambda x, axes=None: shapes.permute_dims(x, range(x.ndim)[::-1] if axes is None else axes),
-    "permute_dims": shapes.permute_dims,
-    "matrix_transpose": shapes.matrix_transpose,
-    "clip": elementwise.clip,
-    "amax": reductions.max,
-    "amin": reductions.min,
-    "var": reductions.var,
-    "std": reductions.std,
-    "cumsum": lambda x, axis=None: reductions.cumulative_sum(_flat_unless(x, axis), axis=axis or 0),
-    "take": lambda x, indices, axis=None: shapes.take(_flat_unless(x, axis), indices, axis or 0),
-    "take_along_axis": shapes.take_along_axis,
-    "dot": lambda a, b: _dot(a, b),
-    "pad": shapes.pad,
-    "diagonal": shapes.diagonal,
-    "copy": lambda x: x,
-    "shape": lambda x: tuple(x.shape),
-    "ndim": lambda x: x.ndim,
-    "size": lambda x: x.size,
-    "einsum": linalg.einsum,
-    "norm": reductions.vector_norm,
-    "solve": linalg.solve,
-    "slogdet": linalg.slogdet,
+# NumPy's functions on tensors. Each is known by the parameters that NumPy gives it, in NumPy's order.
+
+
+class _Known(NamedTuple):
+    """One of NumPy's functions: ours, NumPy's names for the parameters, and what ours calls them."""
+
+    ours: Callable[..., Any]
+    parameters: tuple[str, ...]
+    taken: dict[str, str]  # NumPy's name -> ours, of those that ours has
+    order: tuple[str, ...]  # of ours
+
+
+_HARMLESS = {
+    "order": ("C", "K", "A"),
+    "ddof": (0,),
+    "correction": (0,),
+    "mode": ("raise", "constant"),
+    "optimize": (True, False),
 }
+"""Values of parameters that ours lacks, which ask for what it does anyway; so does ``None``."""
+
+
+def _call(name: str, known: _Known, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    if len(args) > len(known.parameters):
+        raise ArgumentError(f"np.{name}: {len(args)} arguments are too many")
+    passed = {}
+    for parameter, value in {**dict(zip(known.parameters, args, strict=False)), **kwargs}.items():
+        if parameter in known.taken:
+            passed[known.taken[parameter]] = value
+        elif value is not None and not any(value is x or value == x for x in _HARMLESS.get(parameter, ())):
+            raise ArgumentError(f"np.{name}: {parameter}={shape_text(value)} has no counterpart for tensors")
+    leading = list(itertools.takewhile(passed.__contains__, known.order))  # what carries a gradient is passed by position
+    return known.ours(*[passed.pop(parameter) for parameter in leading], **passed)
+
+
+def _known(ours: Callable[..., Any], parameters: str) -> _Known:
+    """``"a:x axis dtype- out- keepdims"``: ``a`` is our ``x``; what ends in ``-`` we lack."""
+    pairs = [word.partition(":") for word in parameters.split()]
+    names = tuple([name.rstrip("-") for name, _, _ in pairs])
+    taken = {name: own or name for name, _, own in pairs if not name.endswith("-")}
+    return _Known(ours, names, taken, tuple(inspect.signature(ours).parameters))
 
 
 def _flat_unless(x: Any, axis: int | None) -> Any:
@@ -87,27 +100,183 @@ def _dot(a: Any, b: Any) -> Any:
     if getattr(a, "ndim", 0) == 0 or getattr(b, "ndim", 0) == 0:
         return elementwise.multiply(a, b)
     if b.ndim > 2:
-        raise TypeError(f"np.dot of more than two axes is not dgm.matmul: say which is meant, with dgm.einsum {caller()}")
+        raise ArgumentError("np.dot of more than two axes is not dgm.matmul: say which is meant, with dgm.einsum")
     return linalg.matmul(a, b)
 
 
-def _ours(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    ours = _RENAMED.get(name) or named.get(name)
-    if ours is None:
-        raise TypeError(f"np.{name} has no derivative in pydgm: write it in pydgm's functions {caller()}")
-    return ours(*args, **kwargs)
+def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
+    whole_matrix = x.ndim == 2 if axis is None else isinstance(axis, tuple)
+    if ord is not None and not (ord == "fro" and whole_matrix) and not (ord == 2 and not whole_matrix):
+        raise ArgumentError(f"np.linalg.norm: of the norms only the Euclidean one is known to tensors, not ord={ord!r}")
+    return reductions.vector_norm(x, axis=axis, keepdims=keepdims)
+
+
+def _vector_norm(x: Any, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
+    if ord != 2:
+        raise ArgumentError(f"np.linalg.vector_norm: only the Euclidean norm is known to tensors, not ord={ord!r}")
+    return reductions.vector_norm(x, axis=axis, keepdims=keepdims)
+
+
+def _diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
+    if offset:
+        raise ArgumentError(f"np.diagonal: only the main diagonal is known to tensors, not offset={offset}")
+    first, second = (shapes.axis_of(x, axis) for axis in (axis1, axis2))
+    others = [i for i in range(x.ndim) if i not in (first, second)]
+    return shapes.diagonal(shapes.permute_dims(x, (*others, first, second)))
+
+
+def _transpose(x: Any, axes: Any = None) -> Any:
+    return shapes.permute_dims(x, range(x.ndim)[::-1] if axes is None else axes)
+
+
+def _swapaxes(x: Any, axis1: int, axis2: int) -> Any:
+    order = list(range(x.ndim))
+    order[axis1], order[axis2] = order[axis2], order[axis1]
+    return shapes.permute_dims(x, order)
+
+
+def _squeeze(x: Any, axis: Any = None) -> Any:
+    return shapes.squeeze(x, tuple([i for i, n in enumerate(x.shape) if n == 1]) if axis is None else axis)
+
+
+def _pad(x: Any, widths: Any) -> Any:
+    return shapes.pad(x, [(int(a), int(b)) for a, b in numpy.broadcast_to(widths, (x.ndim, 2))])
+
+
+def _where(mask: Any, *sides: Any) -> Any:
+    if len(sides) != 2:
+        raise ArgumentError("np.where(condition) has a shape that depends on values, and no derivative: give it both sides")
+    return elementwise.where(mask, *sides)
+
+
+def _take(x: Any, indices: Any, axis: int | None = None) -> Any:
+    x, axis = _flat_unless(x, axis), axis or 0
+    return shapes.getitem(x, (slice(None),) * shapes.axis_of(x, axis) + (indices,))  # counts from the end below 0, as NumPy
+
+
+def _size(x: Any, axis: int | None = None) -> int:
+    return int(x.size if axis is None else x.shape[axis])
+
+
+_EXTREME = "a:x axis out- keepdims initial- where-"
+_MOMENT = "a:x axis dtype- out- ddof- keepdims where- mean- correction-"
+_NUMPY: dict[Any, _Known] = {
+    numpy.sum: _known(reductions.sum, "a:x axis dtype- out- keepdims initial- where-"),
+    numpy.mean: _known(reductions.mean, "a:x axis dtype- out- keepdims where-"),
+    numpy.var: _known(reductions.var, _MOMENT),
+    numpy.std: _known(reductions.std, _MOMENT),
+    numpy.max: _known(reductions.max, _EXTREME),
+    numpy.min: _known(reductions.min, _EXTREME),
+    numpy.amax: _known(reductions.max, _EXTREME),
+    numpy.amin: _known(reductions.min, _EXTREME),
+    numpy.argmax: _known(reductions.argmax, "a:x axis out- keepdims-"),
+    numpy.cumsum: _known(
+        lambda x, axis=None: reductions.cumulative_sum(_flat_unless(x, axis), axis=axis or 0), "a:x axis dtype- out-"
+    ),
+    numpy.cumulative_sum: _known(
+        lambda x, axis=None: reductions.cumulative_sum(_flat_unless(x, axis), axis=axis or 0),
+        "x axis dtype- out- include_initial-",
+    ),
+    numpy.reshape: _known(shapes.reshape, "a:x shape order- copy-"),
+    numpy.ravel: _known(lambda x: shapes.reshape(x, (-1,)), "a:x order-"),
+    numpy.squeeze: _known(_squeeze, "a:x axis"),
+    numpy.expand_dims: _known(shapes.expand_dims, "a:x axis"),
+    numpy.broadcast_to: _known(shapes.broadcast_to, "array:x shape subok-"),
+    numpy.transpose: _known(_transpose, "a:x axes"),
+    numpy.permute_dims: _known(_transpose, "a:x axes"),
+    numpy.swapaxes: _known(_swapaxes, "a:x axis1 axis2"),
+    numpy.matrix_transpose: _known(shapes.matrix_transpose, "x"),
+    numpy.linalg.matrix_transpose: _known(shapes.matrix_transpose, "x"),
+    numpy.flip: _known(shapes.flip, "m:x axis"),
+    numpy.tril: _known(shapes.tril, "m:x k"),
+    numpy.triu: _known(shapes.triu, "m:x k"),
+    numpy.pad: _known(_pad, "array:x pad_width:widths mode-"),
+    numpy.diagonal: _known(_diagonal, "a:x offset axis1 axis2"),
+    numpy.linalg.diagonal: _known(lambda x, offset=0: _diagonal(x, offset, -2, -1), "x offset"),
+    numpy.concatenate: _known(shapes.concat, "arrays axis out- dtype- casting-"),
+    numpy.stack: _known(shapes.stack, "arrays axis out- dtype- casting-"),
+    numpy.take: _known(_take, "a:x indices axis out- mode-"),
+    numpy.take_along_axis: _known(shapes.take_along_axis, "arr:x indices axis"),
+    numpy.clip: _known(elementwise.clip, "a:x a_min:min a_max:max out- min max"),
+    numpy.astype: _known(elementwise.astype, "x dtype copy- device-"),
+    numpy.copy: _known(lambda x: x, "a:x order- subok-"),
+    numpy.zeros_like: _known(elementwise.zeros_like, "a:x dtype- order- subok- shape-"),
+    numpy.ones_like: _known(elementwise.ones_like, "a:x dtype- order- subok- shape-"),
+    numpy.shape: _known(lambda x: tuple(x.shape), "a:x"),
+    numpy.ndim: _known(lambda x: x.ndim, "a:x"),
+    numpy.size: _known(_size, "a:x axis"),
+    numpy.dot: _known(_dot, "a b out-"),
+    numpy.linalg.matmul: _known(linalg.matmul, "x1:a x2:b"),
+    numpy.linalg.norm: _known(_norm, "x ord axis keepdims"),
+    numpy.linalg.vector_norm: _known(_vector_norm, "x axis keepdims ord"),
+    numpy.linalg.solve: _known(linalg.solve, "a b"),
+    numpy.linalg.inv: _known(linalg.inv, "a"),
+    numpy.linalg.slogdet: _known(linalg.slogdet, "a"),
+    numpy.linalg.cholesky: _known(linalg.cholesky, "a upper-"),
+}
+
+_UFUNCS = {"absolute": "abs", "power": "pow", "true_divide": "divide"}
+_METHODS: tuple[str, ...] = (
+    "sum",
+    "mean",
+    "var",
+    "std",
+    "max",
+    "min",
+    "argmax",
+    "cumsum",
+    "squeeze",
+    "swapaxes",
+    "diagonal",
+    "take",
+    "clip",
+)
+_METHODS += ("astype", "dot", "copy", "ravel")
+
+
+def _unknown(name: str) -> ArgumentError:
+    return ArgumentError(f"np.{name} has no derivative in pydgm: write it in pydgm's functions")
 
 
 def _array_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
     if method != "__call__" or kwargs:
         how = "an array cannot take a tensor in place: write x = x + y" if "out" in kwargs else "only the plain call is known"
-        raise TypeError(f"np.{ufunc.__name__} on a tensor: {how} {caller()}")
-    return _ours(ufunc.__name__, inputs, {})
+        raise ArgumentError(f"np.{ufunc.__name__} on a tensor: {how}")
+    name = _UFUNCS.get(ufunc.__name__, ufunc.__name__)
+    ours = linalg.matmul if name == "matmul" else named.get(name)
+    if ours is None:
+        raise _unknown(ufunc.__name__)
+    return ours(*inputs)
 
 
 def _array_function(self: Tensor, function: Any, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    return _ours(function.__name__, args, kwargs)
+    if function is numpy.where:
+        return _where(*args)
+    if function is numpy.einsum:
+        if {name for name, value in kwargs.items() if value is not None} - {"optimize"}:
+            raise ArgumentError(f"np.einsum: of its options tensors know optimize alone, not {', '.join(kwargs)}")
+        return linalg.einsum(*args)
+    known = _NUMPY.get(function)
+    if known is None:
+        raise _unknown(function.__name__)
+    return _call(function.__name__, known, args, kwargs)
+
+
+def _method(name: str) -> Callable[..., Any]:
+    known = _NUMPY[getattr(numpy, name)]
+    return lambda self, *args, **kwargs: _call(name, known, (self, *args), kwargs)
 
 
 setattr(Tensor, "__array_ufunc__", _array_ufunc)
 setattr(Tensor, "__array_function__", _array_function)
+# The methods that arrays have, so that taking grad of a function that works does not break it.
+for _name in _METHODS:
+    setattr(Tensor, _name, _method(_name))
+setattr(Tensor, "flatten", lambda self: shapes.reshape(self, (-1,)))
+setattr(Tensor, "reshape", lambda self, *shape, **kwargs: _method("reshape")(self, _one(shape), **kwargs))
+setattr(Tensor, "transpose", lambda self, *axes: _transpose(self, _one(axes) if axes else None))
+
+
+def _one(numbers: tuple[Any, ...]) -> Any:
+    """``x.reshape(2, 3)`` is ``x.reshape((2, 3))``."""
+    return numbers[0] if len(numbers) == 1 else numbers

@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from .. import backend
+from .. import backend, checks
 from ..backend import Array, xp
 from ..errors import ShapeError
 from .tensor import operation
@@ -143,13 +143,19 @@ def scatter_add(x: Array, key: Any, shape: tuple[int, ...]) -> Array:
 
 
 def take(x: Array, indices: Array, axis: int) -> Array:
-    """The slices of ``x`` at ``indices`` along ``axis``."""
+    """The slices of ``x`` at ``indices`` along ``axis``; as in NumPy, -1 is the last."""
     return getitem(x, (slice(None),) * axis_of(x, axis) + (indices,))
 
 
 def take_along_axis(x: Array, indices: Array, axis: int = -1) -> Array:
-    """One element for each index: ``y[i, j] = x[i, indices[i, j]]`` for the last axis of a matrix. Other axes broadcast."""
+    """One element for each index: ``y[i, j] = x[i, indices[i, j]]`` for the last axis of a matrix. Other axes broadcast.
+
+    Indices count from 0: a label of -1, "none", is refused, which NumPy would take for the last class.
+    """
     axis = axis_of(x, axis)
+    checks.array(indices, "take_along_axis: indices")
+    if "int" in str(indices.dtype):
+        checks.within(indices, 0, x.shape[axis] - 1, f"take_along_axis: indices along an axis of length {x.shape[axis]}")
     others = [(n, m) for i, (n, m) in enumerate(zip(x.shape, indices.shape, strict=False)) if i != axis]
     if indices.ndim != x.ndim or any(n != m and 1 not in (n, m) for n, m in others):
         raise ShapeError(f"take_along_axis: indices of shape {tuple(indices.shape)} for {tuple(x.shape)} along axis {axis}")

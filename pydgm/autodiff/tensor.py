@@ -20,11 +20,12 @@ import inspect
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import wraps
 from typing import Any, NamedTuple, ParamSpec
 
-from ..backend import Array, is_array, is_floating, recorder, recorders, xp
-from ..errors import BackendError, NaNError, ShapeError, TaughtError, caller, shape_text
+from ..backend import Array, fingerprint, is_array, is_complex, is_floating, recorder, recorders, seen, xp
+from ..errors import ArgumentError, BackendError, NaNError, ShapeError, TaughtError, caller, shape_text
 
 P = ParamSpec("P")
 levels = itertools.count()
@@ -36,7 +37,7 @@ _NOTHING: dict[str, Any] = {}
 class Tensor:
     """A value on its way to being differentiated: looks like an array, remembers where it came from."""
 
-    __slots__ = ("args", "level", "operation", "params", "value")
+    __slots__ = ("args", "level", "marks", "operation", "params", "value")
     __array_priority__ = 1000.0  # CuPy and older NumPy arrays then leave mixed arithmetic to the tensor
     __hash__ = object.__hash__
 
@@ -53,6 +54,8 @@ class Tensor:
         self.operation = operation
         self.args = args
         self.params = params
+        if _debuggers:
+            self.marks = _marks(self)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -123,6 +126,7 @@ class Operation(NamedTuple):
     vjps: tuple[Callable[..., Array] | None, ...]
     broadcasts: bool
     variadic: bool
+    own: bool  # pydgm's, so that an error in it is explained; an error in a user's own operation is left as it is
 
 
 named: dict[str, Callable[..., Any]] = {}
@@ -145,12 +149,13 @@ def operation(
     """
 
     def decorate(forward: Callable[P, Any]) -> Callable[P, Any]:
-        op = Operation(forward.__name__, forward, vjps, broadcasts, variadic)
+        own = (forward.__module__ or "").startswith("pydgm.")
+        op = Operation(forward.__name__, forward, vjps, broadcasts, variadic, own)
         arguments = inspect.signature(forward).parameters.values()
         arrays_only = all(a.kind is a.POSITIONAL_ONLY for a in arguments)
         make = {1: _unary, 2: _binary}.get(len(arguments), _general) if arrays_only else _general
         call = wraps(forward)(make(op))
-        if (forward.__module__ or "").startswith("pydgm.") and not forward.__name__.startswith("_"):
+        if own and not forward.__name__.startswith("_"):
             named[forward.__name__] = call
         return call
 
@@ -213,9 +218,11 @@ def _forward(op: Operation, args: tuple[Any, ...], params: dict[str, Any]) -> Ar
     """At the bottom: arrays in, an array out, and the library's complaints in plain words."""
     try:
         out = op.forward(*args, **params)
-    except (ValueError, IndexError, TypeError) as error:
+    except (ValueError, IndexError, TypeError, AttributeError) as error:
+        if not op.own:
+            raise
         raise _explained(op, args, params, error) from None
-    if watching_nans:
+    if _debuggers and _debug.get():
         _check_nans(op.name.lstrip("_"), out, args)
     return out
 
@@ -253,6 +260,11 @@ def pull_back(level: int, outputs: Sequence[Any], cotangents: Sequence[Array], i
         g = gradients.pop(id(node), None)
         if notes is not None:
             notes.deriving(node.value)
+        if _debuggers and getattr(node, "marks", None) not in (None, _marks(node)):
+            raise ArgumentError(
+                f"an array that {op.name.lstrip('_')} used was changed in place before the derivative was taken, which would "
+                "be that of the new numbers: make a new array instead"
+            )
         args = [x.value if type(x) is Tensor and x.level == level else x for x in node.args]
         for i, x in enumerate(node.args):
             if type(x) is not Tensor or x.level != level:
@@ -266,7 +278,7 @@ def pull_back(level: int, outputs: Sequence[Any], cotangents: Sequence[Array], i
                 )
                 if share.shape != args[i].shape or share.dtype != args[i].dtype:
                     share = _fit(share, args[i], op)
-                if watching_nans:
+                if _debuggers and _debug.get():
                     _check_nans(f"the derivative of {op.name.lstrip('_')}", share, (g, *args))
                 known = gradients.get(id(x))
                 gradients[id(x)] = share if known is None else known + share
@@ -288,6 +300,8 @@ def _fit(share: Array, x: Array, op: Operation) -> Array:
                 f"the derivative of {op.name} has shape {tuple(share.shape)} for an argument of shape {tuple(x.shape)}"
             )
         share = named["sum_to"](share, x.shape)
+    if is_complex(share) and not is_complex(x):
+        raise ArgumentError(f"{op.name.lstrip('_')}: a real number became complex, and complex numbers have no derivative here")
     return share if share.dtype == x.dtype else named["astype"](share, x.dtype)
 
 
@@ -301,32 +315,64 @@ def _explained(op: Operation, args: tuple[Any, ...], params: dict[str, Any], err
     """The library's complaint as one sentence: the operation, its arguments, the caller's line."""
     if isinstance(error, TaughtError) or type(error).__name__ == "LinAlgError" or caller() in str(error):
         return error
-    said = [shape_text(x) for x in args] + [f"{key}={shape_text(value)}" for key, value in params.items()]
+    said = [shape_text(x) for x in args[:6]] + ["..."] * (len(args) > 6)
+    said += [f"{key}={shape_text(value)}" for key, value in params.items()]
+    if any(isinstance(x, list | tuple) for x in args) and isinstance(error, AttributeError):
+        return ArgumentError(f"{op.name.lstrip('_')}({', '.join(said)}): wanted arrays: dgm.asarray(x) makes one of a list")
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     reason = next((plain for part, plain in _PLAIN.items() if part in reason), reason)
     libraries = {type(x).__module__.split(".")[0] for x in args if is_array(x)}
     if isinstance(error, TypeError) and xp.name == "cupy" and "numpy" in libraries:
         return BackendError(f"{op.name.lstrip('_')}: a NumPy array met CuPy: bring it over with dgm.asarray(x) {caller()}")
     message = f"{op.name.lstrip('_')}({', '.join(said)}): {reason}"
-    return TypeError(f"{message} {caller()}") if isinstance(error, TypeError) else ShapeError(message)
+    return ArgumentError(message) if isinstance(error, TypeError | AttributeError) else ShapeError(message)
 
 
-watching_nans: list[bool] = []
+# What is looked for while debugging, in this context (thread): nothing, NaN ("nans"), or changes in place, too ("all").
+_debug: ContextVar[str] = ContextVar("pydgm_debug", default="")
+_debuggers: list[str] = []  # of all contexts: where there is none, an operation pays nothing for the question
+
+
+def debugging() -> str:
+    """What is looked for in this context."""
+    return _debug.get() if _debuggers else ""
 
 
 @contextmanager
-def debug_nans() -> Iterator[None]:
-    """While this is on, the first NaN made forwards or backwards raises an error that names the operation and the line."""
-    watching_nans.append(True)
+def _looking_for(what: str) -> Iterator[None]:
+    token = _debug.set(what)
+    _debuggers.append(what)
     try:
         yield
     finally:
-        watching_nans.pop()
+        _debuggers.remove(what)
+        _debug.reset(token)
+
+
+def debug_nans() -> Any:
+    """``with dgm.debug_nans():`` the first NaN made forwards or backwards is an error that names the operation and the line."""
+    return _looking_for("nans")
+
+
+def debug() -> Any:
+    """``with dgm.debug():`` all that :func:`debug_nans` finds, and arrays changed in place before their derivative is taken.
+
+    An operation remembers its arrays, not their numbers, so after ``y, pull = dgm.vjp(f, x); x += 1.0`` the derivative would
+    be that at the new ``x``. Here each array is compared with what it was. Slow: a checksum of every array, twice.
+    """
+    return _looking_for("all")
+
+
+def _marks(node: Tensor) -> Any:
+    """Under :func:`debug`, a fingerprint of each array that an operation used and of its result; else ``None``."""
+    if _debug.get() != "all" or node.operation is None:
+        return None
+    arrays = [seen(x) for x in (*node.args, node.value)]
+    return [fingerprint(x) if is_array(x) else None for x in arrays]
 
 
 def _check_nans(what: str, out: Array, args: Sequence[Any]) -> None:
-    while type(out) is Tensor:
-        out = out.value
+    out = seen(out)
     if is_array(out) and is_floating(out) and bool(xp.any(xp.isnan(out))):
         share = f"{int(xp.sum(xp.astype(xp.isnan(out), out.dtype)))} of {max(out.size, 1)}"
         given = any(is_array(x) and is_floating(x) and bool(xp.any(xp.isnan(x))) for x in args if type(x) is not Tensor)

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from .. import backend, trees
-from ..backend import Array, is_array, is_floating, xp
-from ..errors import ShapeError, caller, shape_text
+from ..backend import Array, is_array, is_complex, is_floating, xp
+from ..errors import ArgumentError, ShapeError, caller, shape_text
 from . import elementwise
 from .reductions import sum
 from .shapes import reshape, stack
@@ -84,7 +84,13 @@ def _run(name: str, f: Callable[..., Any], args: tuple[Any, ...], kwargs: Any, a
     if has_aux and not (isinstance(result, tuple) and len(result) == 2):
         raise TypeError(f"{name}: with has_aux=True the function must return a pair (loss, aux) {caller()}")
     out, aux = result if has_aux else (result, None)
-    return _Run(level, inputs, structures, *trees.flatten(out), aux)
+    leaves, structure = trees.flatten(out)
+    if any(type(x) is Tensor and x.level > level for x in (*leaves, *trees.leaves(aux))):
+        raise ArgumentError(
+            f"{name}: the result uses a tensor of an inner transformation that has ended, and its derivative with it: let that "
+            "one return the value, with has_aux=True"
+        )
+    return _Run(level, inputs, structures, leaves, structure, aux)
 
 
 def vjp(f: Callable[..., Any], *args: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
@@ -125,6 +131,8 @@ def value_and_grad(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = 
                 f"grad: the loss must be one number, the function returned {what}; take its sum or mean, or use "
                 f"dgm.jacobian {caller()}"
             )
+        if is_array(loss) and is_complex(loss):
+            raise ArgumentError("grad: the loss is complex; take its real part, or abs(loss)")
         lowered = run.value()
         gradients = run.gradients([xp.ones_like(_bottom(loss))] if type(loss) is Tensor else [1.0])
         value = (lowered, run.lower(run.aux)) if has_aux else lowered

@@ -6,44 +6,53 @@ written by hand.
 
 from __future__ import annotations
 
+import dataclasses
+import enum
+import functools
 import inspect
+import numbers
 import os
 import threading
+import types
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from contextvars import ContextVar
+from typing import Any
 
 import numpy
 
 from .. import backend, trees
-from ..autodiff.tensor import Tensor, watching_nans
-from ..errors import caller
+from ..autodiff.tensor import Tensor, debugging
+from ..errors import ArgumentError, caller, kind_text
+from ..random import Generator
 from .emit import emit
 from .plan import plan
-from .record import Recorder, Traced, TraceError, nodes
-from .unpack import exactly, packer, unpacker
-from .watch import Watched, check, watch, watch_settings
+from .record import Node, Recorder, Step, Traced, TraceError, nodes, refuse_subclass
+from .selfcheck import first_difference, parted
+from .unpack import constants_in, exactly, packer, unpacker
+from .watch import Noise, Watched, check, constants_of, watch
 
 __all__ = ["Compiled", "TraceError", "compile", "eager"]
 
-_eager: list[bool] = [True] if os.environ.get("PYDGM_EAGER", "0") not in ("", "0") else []
+_eager: ContextVar[bool] = ContextVar("pydgm_eager", default=os.environ.get("PYDGM_EAGER", "0") not in ("", "0"))
 _spent: dict[int, weakref.ref[Any]] = {}  # donated arrays: their memory now holds something else
 _MANY = 10_000  # entries, before those of arrays that are gone are swept out
 
 
 @contextmanager
 def eager() -> Iterator[None]:
-    """While this is on, compiled functions run as they were written: for a debugger, or to compare."""
-    _eager.append(True)
+    """While this is on, compiled functions run as they were written: for a debugger, or to compare. In this thread alone."""
+    token = _eager.set(True)
     try:
         yield
     finally:
-        _eager.pop()
+        _eager.reset(token)
 
 
-class Program(NamedTuple):
+@dataclasses.dataclass
+class Program:
     """What one recording became."""
 
     run: Callable[..., list[Any]]
@@ -55,13 +64,19 @@ class Program(NamedTuple):
     donated: list[int]  # which of them may be written over
     owners: frozenset[int | None]  # the memory of the constants
     watched: list[Watched]  # what the function uses and is not given
+    results: trees.Structure
+    inputs: list[Node]
+    steps: list[Step]  # as they were recorded, to find out what is different
+    outputs: list[Any]
+    generators: list[Any]
+    calls: int = 0
 
 
 class Compiled:
     """A function and the programs it has been compiled to, one for each kind of arguments it was called with."""
 
-    def __init__(self, function: Callable[..., Any], donate: tuple[int, ...]) -> None:
-        self.function, self.donate = function, donate
+    def __init__(self, function: Callable[..., Any], donate: tuple[int, ...], check: bool = True) -> None:
+        self.function, self.donate, self.check = function, donate, check
         if any(n < 0 for n in donate):
             raise ValueError(f"compile: donate names arguments by their position, from 0; got {donate}")
         self.traces = 0
@@ -82,6 +97,11 @@ class Compiled:
         return self._program.constants
 
     @property
+    def recorded(self) -> tuple[list[Node], list[Step]]:
+        """The inputs of the program that ran last, and its steps as they were recorded: what checks look at."""
+        return self._program.inputs, self._program.steps
+
+    @property
     def _program(self) -> Program:
         if self._latest is None:
             raise TraceError(f"{self.__name__} has no program yet: it is recorded when it is first called")
@@ -96,7 +116,7 @@ class Compiled:
                 raise TypeError(f"{self.__name__}: a compiled function takes no keyword-only arguments, {given} {caller()}")
             bound.apply_defaults()
             args = bound.args
-        if _eager or watching_nans or backend.recorder() is not None or backend.xp.name != "numpy":
+        if _eager.get() or debugging() or backend.recorder() is not None or backend.xp.name != "numpy":
             return self.function(*args)
         program = self._latest
         leaves = None if program is None else program.unpack(args)
@@ -114,6 +134,9 @@ class Compiled:
             self._latest = program
             check(program.watched, self.__name__)
             self._refuse_spent(args, leaves)
+            program.calls += 1
+            if self.check and program.calls & (program.calls - 1) == 0 and program.calls > 1:
+                return program.pack(self._checked(program, args, leaves))
             given = [leaves[i] for i in program.donated]
             if given:
                 _separate(leaves, program)
@@ -124,11 +147,67 @@ class Compiled:
                 results = [r.view() if id(r) in ids else r for r in results]
         return program.pack(results)
 
-    def _record(self, leaves: list[Any], structure: trees.Structure, kinds: tuple[Any, ...]) -> Program:
-        recorder = Recorder()
+    def __get__(self, instance: Any, owner: type) -> Any:
+        """Compiled methods bind like any other: the instance is the first argument."""
+        return self if instance is None else types.MethodType(self, instance)
+
+    def _checked(self, program: Program, args: tuple[Any, ...], leaves: list[Any]) -> list[Any]:
+        """The results of a call that is also made as the function is written: both must agree, or nothing has happened."""
+        before = [(generator, generator.state()) for generator in program.generators]
+        try:
+            with eager():
+                expected = self.function(*args)
+            after = [repr(generator.state()) for generator, _ in before]
+            for generator, state in before:
+                generator.restore(state)
+            own = [_copied(x) if i in program.donated else x for i, x in enumerate(leaves)]
+            results = program.run(*own)
+            difference = parted(expected, results, program.results)
+            if after != [repr(generator.state()) for generator, _ in before]:  # another number of draws
+                difference = -1, False
+            if difference is not None:
+                self._explain(program, args, leaves, before, *difference)
+        except BaseException:
+            program.calls -= 1  # the next call is checked again
+            for generator, state in before:
+                generator.restore(state)
+            raise
+        _spend([leaves[i] for i in program.donated])
+        return results
+
+    def _explain(
+        self, program: Program, args: tuple[Any, ...], leaves: list[Any], before: list[Any], result: int, rounding: bool
+    ) -> None:
+        """Raise :class:`TraceError` with the line that is not what was recorded; or return, where only rounding differs."""
+        now = [(generator, generator.state()) for generator, _ in before]
+        for generator, state in before:
+            generator.restore(state)
+        try:
+            recorder, inputs, _, _ = self._trace(leaves, trees.flatten(args)[1])
+            line = first_difference(program.steps, program.inputs, recorder.steps, nodes(inputs))
+        except TraceError as error:
+            line = str(error)
+        for generator, state in now:
+            generator.restore(state)
+        if line is None and rounding:  # a library that adds in another order from call to call
+            return
+        if line is None:
+            its_line = getattr(program.outputs[result], "line", "") if result >= 0 else ""
+            line = f"{its_line}: run as it is written it gives another result" if its_line else "its results are others"
+        raise TraceError(
+            f"{self.__name__} no longer does what was recorded at its first call: {line}. A compiled "
+            "function may depend on its arguments and its generators alone; a number or an attribute that changes outside, a "
+            "counter, numpy.random or a test of an argument's kind is frozen: pass it as an argument"
+        )
+
+    def _trace(self, leaves: list[Any], structure: trees.Structure) -> tuple[Recorder, list[Any], list[Any], trees.Structure]:
+        """The function run once, written down: with its inputs, and the leaves and the structure of its result."""
+        recorder, noise = Recorder(), Noise(self.function)
         backend.recorders.append(recorder)
         try:
             names = _names(self.function, structure)
+            for x, name in zip(leaves, names, strict=True):
+                refuse_subclass(x, name)
             inputs = [recorder.input(x, name) for x, name in zip(leaves, names, strict=True)]
             result = self.function(*trees.unflatten(structure, list(inputs)))
             outputs, out_structure = trees.flatten(result)
@@ -137,7 +216,22 @@ class Compiled:
             backend.recorders.remove(recorder)
             recorder.open = False
             recorder.restore()
+        if recorder.refused is not None:
+            raise recorder.refused
         recorder.check_constants()
+        recorder.check_escapes({id(t) for t in (*inputs, *outputs)})
+        noise.refuse()
+        return recorder, inputs, outputs, out_structure
+
+    def _record(self, leaves: list[Any], structure: trees.Structure, kinds: tuple[Any, ...]) -> Program:
+        for name, x in constants_in(structure, _parameters(self.function)):
+            if not isinstance(x, _FIXED):
+                raise ArgumentError(
+                    f"{self.__name__}: {name} is {kind_text(x)}, whose changes a compiled function would not see: pass arrays, "
+                    "numbers, texts, functions, or dicts, lists, tuples and dgm.Modules of these"
+                )
+        recorder, inputs, outputs, out_structure = self._trace(leaves, structure)
+        held = constants_of(recorder)  # before the program holds them, too
         for t, name in zip(outputs, trees.paths(out_structure, "new"), strict=True):
             if type(t) is Traced and not t.node.name:
                 t.node.name = name
@@ -156,7 +250,12 @@ class Compiled:
             [i for i, x in enumerate(leaves) if isinstance(x, numpy.ndarray)],
             donated,
             frozenset([_owner(x) for x in constants.values() if isinstance(x, numpy.ndarray)]),
-            watch(self.function) + watch_settings(structure),
+            watch(self.function) + held,
+            out_structure,
+            inputs,
+            recorder.steps,
+            outputs,
+            [generator for generator, _ in recorder.generators.values()],
         )
 
     def _refuse_spent(self, args: tuple[Any, ...], leaves: list[Any]) -> None:
@@ -209,14 +308,24 @@ def _spend(given: list[Any]) -> None:
             del _spent[key]
 
 
-def _names(function: Callable[..., Any], structure: trees.Structure) -> list[str]:
-    """``model.layers[0].weight``: a name for each leaf, from the function's parameters and the models' fields."""
+# What may be an argument beside leaves: it cannot change, or is what it is by being itself.
+_FIXED: tuple[type, ...] = (type(None), bool, int, complex, numbers.Number, str, bytes, range, slice, type(...), enum.Enum)
+_FIXED += (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType, types.MethodType, functools.partial)
+_FIXED += (numpy.dtype, numpy.ufunc, type(numpy.sum), frozenset, Generator, Compiled)
+
+
+def _parameters(function: Callable[..., Any]) -> list[str]:
+    """The names of those that are passed by position."""
     try:
         parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):  # a builtin has no signature
         parameters = []
-    plain = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    names = []
+    return [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+
+
+def _names(function: Callable[..., Any], structure: trees.Structure) -> list[str]:
+    """``model.layers[0].weight``: a name for each leaf, from the function's parameters and the models' fields."""
+    plain, names = _parameters(function), []
     for i, child in enumerate(structure.children):
         names += trees.paths(child, plain[i] if i < len(plain) else f"argument_{i}")
     return names
@@ -236,18 +345,26 @@ def _ranges(structure: trees.Structure) -> list[int]:
     return starts
 
 
-def compile(function: Callable[..., Any], donate: int | tuple[int, ...] = ()) -> Compiled:
+def compile(function: Callable[..., Any], donate: int | tuple[int, ...] = (), check: bool = True) -> Compiled:
     """``function``, recorded at its first call and from then on repeated as one straight-line program.
 
     Arguments and results are trees. A call with other shapes, dtypes or structures records anew (``.traces`` counts);
     what is no array and no float (a number of layers, an activation) is part of the structure. Arguments in ``donate``
     are updated in place where the result allows it: use the result, not them, afterwards. Random numbers come from
-    generators, as everywhere; each call draws on. Arrays of an outer scope are constants: if one changes, calling raises
-    :class:`TraceError`, see :mod:`pydgm.compile.watch`.
+    generators, as everywhere; each call draws on.
 
-    A program repeats calls on arrays and nothing else. Refused with the line are: a branch, ``float()`` or a format of a
-    traced value; a shape that depends on values; arrays changed in place, also by ``+=`` and ``out=``; a generator made or
-    restored inside. Not seen are: side effects of the function's Python (they happen once, in recording), and a *view* of a
-    donated array that is used later. One array passed twice and donated is copied first.
+    The function must be a pure function of its arguments and its generators. A program repeats calls on arrays and nothing
+    else, so whatever else it uses is what it was at the first call. The three commonest mistakes: a number that changes
+    outside (an annealed weight, a counter: pass it as an argument), ``numpy.random`` (draw from a
+    :class:`~pydgm.random.Generator`), and ``losses.append(loss)`` (return it). They do not go unnoticed. Refused with the line
+    when the function is recorded are: a branch, ``float()`` or a format of a traced value; a shape that depends on values;
+    arrays changed in place, also by ``+=`` and ``out=``; a generator made or restored inside; random numbers of other
+    libraries; values kept outside. Variables of outer scopes are looked at before each call (:mod:`pydgm.compile.watch`). And
+    at calls 2, 4, 8, 16, ... of a program the function also runs as it is written, on the same arguments and noise: where one
+    bit differs, :class:`TraceError` names the line that is not what was recorded, and arguments and generators are what they
+    were before the call. ``check=False`` leaves that out.
+
+    Side effects of the function's Python happen when it is recorded and when it is checked. Not seen is a *view* of a donated
+    array that is used later. One array passed twice and donated is copied first.
     """
-    return Compiled(function, (donate,) if isinstance(donate, int) else tuple(donate))
+    return Compiled(function, (donate,) if isinstance(donate, int) else tuple(donate), check)

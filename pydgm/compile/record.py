@@ -9,20 +9,28 @@ each call to the recorder. A call is made for real, so shapes and dtypes are tho
 from __future__ import annotations
 
 import functools
+import gc
 import operator
 import threading
-import zlib
+import weakref
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy
 
 from .. import backend
+from ..backend import fingerprint
 from ..errors import TaughtError, caller
 
 
 class TraceError(TaughtError, RuntimeError):
     """A recorded function did what a fixed program cannot repeat."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        notes = backend.recorder()
+        if notes is not None and notes.refused is None:
+            notes.refused = self  # stands, also where the function catches it
 
 
 class Node:
@@ -76,9 +84,11 @@ class Traced:
     __slots__ = ("__weakref__", "node", "recorder", "value")
     __array_priority__ = 500.0
     __hash__ = object.__hash__
+    __class__ = property(lambda self: type(self.value))  # isinstance answers as for the value
 
     def __init__(self, value: Any, recorder: Recorder, node: Node) -> None:
         self.value, self.recorder, self.node = value, recorder, node
+        recorder.made.append(weakref.ref(self))
 
     @property
     def is_number(self) -> bool:
@@ -96,6 +106,8 @@ class Traced:
 
     def __getattr__(self, name: str) -> Any:
         """``x.sum(axis=0)`` is ``np.sum(x, axis=0)``."""
+        if name == "flatten":
+            return functools.partial(numpy.ravel, self)
         if name not in _METHODS or not hasattr(self.value, name):
             raise AttributeError(f"a traced {type(self.value).__name__} has no attribute {name!r} {caller()}")
         function = getattr(numpy, name)
@@ -163,7 +175,7 @@ class Traced:
 
 _NUMBERS = (bool, int, float, complex)
 _METHODS = {"sum", "mean", "max", "min", "prod", "std", "var", "argmax", "argmin", "clip", "cumsum", "astype"}
-_METHODS |= {"any", "all", "dot", "reshape", "transpose", "squeeze", "ravel"}
+_METHODS |= {"any", "all", "dot", "reshape", "transpose", "squeeze", "ravel", "swapaxes", "diagonal", "take", "copy", "repeat"}
 _UFUNCS = {"add": "add", "sub": "subtract", "mul": "multiply", "truediv": "divide", "mod": "remainder"}
 _UFUNCS |= {"floordiv": "floor_divide", "lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal"}
 _UFUNCS |= {"eq": "equal", "ne": "not_equal", "and": "bitwise_and", "or": "bitwise_or", "xor": "bitwise_xor"}
@@ -250,6 +262,11 @@ def nodes_in(x: Any) -> list[Node]:
     return _all_of(Node, x)
 
 
+def arrays_in(x: Any) -> list[Any]:
+    """The constant arrays in the arguments of a step."""
+    return _all_of(numpy.ndarray, x)
+
+
 def _all_of(kind: type, x: Any) -> list[Any]:
     if type(x) is kind:
         return [x]
@@ -263,10 +280,13 @@ def nodes(x: Any) -> Any:
     return _replaced(x, lambda t: t.node)
 
 
-def fingerprint(array: Any, sample: int = 1 << 18) -> int:
-    """Of the numbers in ``array``: of all, or of ``sample`` of them, evenly spread."""
-    flat = array.reshape(-1) if array.flags.c_contiguous else array.ravel(order="K")
-    return 0 if array.dtype.hasobject else zlib.crc32(flat[:: max(1, flat.size // sample)].tobytes())
+_SAMPLE = 1 << 18  # numbers of a constant array that are looked at
+
+
+def refuse_subclass(x: Any, name: str) -> None:
+    """Masked arrays and matrices have arithmetic of their own, which a program of NumPy calls does not keep."""
+    if isinstance(x, numpy.ndarray) and type(x) not in (numpy.ndarray, numpy.memmap):
+        raise TraceError(f"{name} is a {type(x).__name__}: a compiled function takes plain arrays, np.asarray(x)")
 
 
 def _base(value: Any) -> Any:
@@ -282,6 +302,9 @@ class Recorder:
         self.steps: list[Step] = []
         self.generators: dict[int, tuple[Any, Any]] = {}  # each generator that was used, and its state before
         self.thread = threading.get_ident()
+        self.refused: TraceError | None = None
+        self.made: list[weakref.ref[Traced]] = []
+        self.errstate = numpy.geterr()
         self.constants: dict[int, tuple[Any, int, str]] = {}
         self.open = True
         self.derived = ""  # while a derivative is computed: the line of what it is the derivative of
@@ -312,14 +335,17 @@ class Recorder:
             return same  # np.asarray(x) is x
         if value is None or (isinstance(value, numpy.ndarray) and any(value is x for x in args)):
             raise TraceError(f"{function.__name__} writes into an array, and a compiled function leaves arrays as they are")
-        if type(value) in (tuple, list) or hasattr(value, "_fields"):
+        if isinstance(value, tuple | list):
             together = self._note(function, args, kwargs, value, args)
-            return [self._note(operator.getitem, (together, i), {}, item, args) for i, item in enumerate(value)]
+            items = [self._note(operator.getitem, (together, i), {}, item, args) for i, item in enumerate(value)]
+            return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
         return self._note(function, args, kwargs, value, args)
 
     def _note(self, function: Any, args: Any, kwargs: Any, value: Any, sources: Any) -> Traced:
         """Write the call down. ``sources``: whose memory the result may show."""
         line = f"derivative of {self.derived}" if self.derived else caller().removeprefix("at ")
+        if numpy.geterr() != self.errstate:
+            raise TraceError("np.errstate inside a compiled function is not repeated: put it around the call")
         shown = None
         if isinstance(value, numpy.ndarray):
             owner = _base(value)
@@ -331,13 +357,16 @@ class Recorder:
 
     def _remember(self, x: Any, line: str) -> None:
         """Constant arrays that go into the program: they must still be the same when recording ends."""
+        if type(x) is Traced:
+            return
         if isinstance(x, dict):
             x = list(x.values())
         if isinstance(x, list | tuple):
             for item in x:
                 self._remember(item, line)
         elif isinstance(x, numpy.ndarray) and id(x) not in self.constants:
-            self.constants[id(x)] = (x, fingerprint(x), line)
+            refuse_subclass(x, "an array of an outer scope")
+            self.constants[id(x)] = (x, fingerprint(x, _SAMPLE), line)
 
     def deriving(self, value: Any) -> None:
         """What follows is the derivative of ``value``, until this is called with ``None``."""
@@ -359,11 +388,25 @@ class Recorder:
     def check_constants(self) -> None:
         """Raise where an array changed after it went into the program."""
         for array, mark, line in self.constants.values():
-            if fingerprint(array) != mark:
+            if fingerprint(array, _SAMPLE) != mark:
                 raise TraceError(
                     f"an array that was used at {line} was changed in place afterwards, while the function was recorded: make "
                     "a new one instead"
                 )
+
+    def check_escapes(self, returned: set[int]) -> None:
+        """Raise where somebody still holds a traced value that was not ``returned`` (the ids of those that were)."""
+        for collected in (False, True):
+            if collected:
+                gc.collect()  # what stood in a circle
+            held = [t for t in (ref() for ref in self.made) if t is not None and id(t) not in returned]
+            if not held:
+                return
+        line = held[0].node.line or f"argument {held[0].node.name}"
+        raise TraceError(
+            f"a value of the compiled function was kept outside of it ({line}): there it would stay what it was at the first "
+            "call; return it instead"
+        )
 
     def restore(self) -> None:
         """Put the generators back to where they were."""

@@ -5,7 +5,7 @@ Flattening any tree costs as much as forty array calls; a function written for o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy
@@ -115,6 +115,14 @@ def _equal(constant: Any, x: Any) -> bool:
     if type(constant) is not type(x) and not hasattr(constant, "holds"):
         return False
     return (constant == x) is True  # of an array it would be an array
+
+
+def constants_in(structure: trees.Structure, names: list[str], above: str = "") -> Iterator[tuple[str, Any]]:
+    """The constants among the arguments, each with its name. Settings of modules are not looked into."""
+    if structure.kind == trees.CONSTANT:
+        yield above, structure.fixed
+    for i, (key, child) in enumerate(zip(structure.keys, structure.children, strict=True)):
+        yield from constants_in(child, [], f"{above}[{key!r}]" if above else names[i] if i < len(names) else f"argument_{i}")
 
 
 def packer(structure: trees.Structure) -> Callable[[Leaves], Any]:
