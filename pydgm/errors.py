@@ -80,6 +80,10 @@ class DomainError(TaughtError, ValueError):
     """A value outside of what a formula allows: a pixel of 255 for a Bernoulli, a scale of 0, a label that no class has."""
 
 
+class DataError(ValueError):
+    """A data file is missing, or is not what its name says."""
+
+
 class ArgumentError(TaughtError, TypeError):
     """An argument of another kind than the one that is wanted."""
 

@@ -307,6 +307,11 @@ class MLP(Module):
     layers: tuple[Linear, ...]
     activation: Callable[[Array], Array] = ad.relu
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.layers, list | tuple) or not all(map(callable, self.layers)):
+            hint = "MLP.init(rng, [2, 64, 1]) makes one from its widths"
+            raise ArgumentError(f"MLP: wanted its layers, got {shape_text(self.layers)}; {hint}")
+
     @classmethod
     def init(
         cls,

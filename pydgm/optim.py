@@ -50,7 +50,7 @@ def _rate(learning_rate: Rate, step: float) -> float:
     return to_float(rate) if is_array(rate) else rate
 
 
-def _check(model: Tree, gradient: Tree) -> None:
+def _check(model: Tree, gradient: Tree, state: Any) -> None:
     weights, structure = trees.flatten(model)
     slopes, found = trees.flatten(gradient)
     trees.check_same(structure, found, "update: a gradient has the structure of its model")
@@ -58,6 +58,11 @@ def _check(model: Tree, gradient: Tree) -> None:
         if getattr(w, "shape", ()) != getattr(g, "shape", ()):  # broadcasting would hide the mistake
             path = trees.paths(structure)[i] or "the model"
             raise TreeError(f"update: the gradient of {path} is {shape_text(g)}, the model {shape_text(w)}")
+    if not isinstance(state, State):
+        raise ArgumentError(f"update: wanted the state that init(model) or the last update gave, got {kind_text(state)}")
+    for average in (state.first, state.second):
+        if average is not None:
+            trees.check_same(trees.flatten(average)[1], structure, "update: the state is that of another model")
 
 
 def _check_settings(learning_rate: Rate, eps: float = 0.0, **decays: float) -> None:
@@ -78,7 +83,7 @@ def sgd(learning_rate: Rate) -> Optimizer:
     _check_settings(learning_rate)
 
     def update(model: Tree, gradient: Tree, state: State) -> tuple[Tree, State]:
-        _check(model, gradient)
+        _check(model, gradient, state)
         lr = _rate(learning_rate, state.step)
         return trees.map(lambda w, g: w - lr * g, model, gradient), State(state.step + 1.0)
 
@@ -90,7 +95,7 @@ def momentum(learning_rate: Rate, decay: float = 0.9) -> Optimizer:
     _check_settings(learning_rate, decay=decay)
 
     def update(model: Tree, gradient: Tree, state: State) -> tuple[Tree, State]:
-        _check(model, gradient)
+        _check(model, gradient, state)
         lr = _rate(learning_rate, state.step)
         m = trees.map(lambda m, g: decay * m + g, state.first, gradient)
         return trees.map(lambda w, m: w - lr * m, model, m), State(state.step + 1.0, m)
@@ -103,7 +108,7 @@ def rmsprop(learning_rate: Rate, decay: float = 0.9, eps: float = 1e-8) -> Optim
     _check_settings(learning_rate, eps, decay=decay)
 
     def update(model: Tree, gradient: Tree, state: State) -> tuple[Tree, State]:
-        _check(model, gradient)
+        _check(model, gradient, state)
         lr = _rate(learning_rate, state.step)
         v = trees.map(lambda v, g: decay * v + (1.0 - decay) * (g * g), state.second, gradient)
         model = trees.map(lambda w, g, v: w - lr * g / (sqrt(v) + eps), model, gradient, v)
@@ -121,7 +126,7 @@ def adam(learning_rate: Rate = 1e-3, beta1: float = 0.9, beta2: float = 0.999, e
     _check_settings(learning_rate, eps, beta1=beta1, beta2=beta2)
 
     def update(model: Tree, gradient: Tree, state: State) -> tuple[Tree, State]:
-        _check(model, gradient)
+        _check(model, gradient, state)
         t = state.step + 1.0
         m = trees.map(lambda m, g: beta1 * m + g, state.first, gradient)
         v = trees.map(lambda v, g: beta2 * v + g * g, state.second, gradient)

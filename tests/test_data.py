@@ -15,7 +15,15 @@ import pytest
 
 import pydgm as dgm
 from pydgm import data
-from pydgm.data import DataError, __main__, files
+from pydgm.data import DataError, __main__, files, published
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch, request) -> None:
+    """Small files in the places of published ones: only tests of real data compare what they read with what is published."""
+    if "real_data" not in request.keywords:
+        monkeypatch.setattr(published, "CONTENT", {})
+        monkeypatch.setattr(published, "DRAWINGS", {})
 
 
 def idx(shape: tuple[int, ...], body: bytes | None = None, kind: int = 8) -> bytes:
@@ -322,3 +330,49 @@ def test_the_real_uci_sets(real_data) -> None:
         p = (found.train.sum(axis=0) + 1.0) / (len(found.train) + 2.0)
         own = -(found.test * np.log(p) + (1.0 - found.test) * np.log(1.0 - p)).sum(axis=1).mean()
         assert abs(own - nats) < 0.01
+
+
+PUBLISHED = [("mnist", name) for name in published.CONTENT if "ubyte" in name and "train-images" not in name]
+PUBLISHED += [("sst2", name) for name in published.CONTENT if name.startswith("stsa")]
+PUBLISHED += [("mr", "rt-polarity.all"), ("cr", "custrev.all"), ("uci_binary", "dna")]
+READERS = {"mnist": data.mnist, "sst2": lambda d: (data.sst2(d), data.sst2(d, phrases=True)), "mr": data.mr, "cr": data.cr}
+READERS["uci_binary"] = lambda d: data.uci_binary(d, "dna")
+
+
+def spoiled(content: bytes, how: str, at: int) -> bytes:
+    """``content`` of an unpacked file, cut, zero-filled, one letter wrong, or a part of it missing."""
+    return {
+        "cut": content[:-at],
+        "cut at a line": content[: content.rindex(b"\n", 0, -at) + 1] if b"\n" in content[:-at] else content[:-at],
+        "filled with zeros": content[:-at] + bytes(at),
+        "one bit": content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :],
+        "middle missing": content[:at] + content[2 * at :],
+        "twice": content + content,
+        "empty": b"",
+    }[how]
+
+
+SPOILED = ("cut", "cut at a line", "filled with zeros", "one bit", "middle missing", "twice", "empty")
+CASES = [
+    (name, file, how) for name, file in PUBLISHED for how in SPOILED if (file, how) != ("dna", "twice")
+]  # a zip's end counts
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(("name", "file", "how"), CASES)
+def test_a_published_file_that_is_not_whole_is_refused(real_data, tmp_path, name, file, how) -> None:
+    folder = real_data(name)
+    for path in folder.iterdir():
+        (tmp_path / path.name).symlink_to(path)
+    for suffix in ("", ".gz", ".npz"):
+        path = tmp_path / f"{file}{suffix}"
+        if not path.exists():
+            continue
+        content = gzip.decompress(path.read_bytes()) if suffix == ".gz" else path.read_bytes()
+        path.unlink()
+        content = spoiled(content, how, len(content) // 3)
+        path.write_bytes(gzip.compress(content, 1) if suffix == ".gz" else content)
+    with pytest.raises(DataError) as error:
+        READERS[name](tmp_path)
+    assert file in str(error.value)
+    assert "\n" not in str(error.value)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from itertools import product
 
-from .. import backend
+from .. import backend, checks
 from ..backend import Array
 from ..errors import ShapeError
 from .linalg import matmul
@@ -69,6 +69,8 @@ def fold(x: Array, space: Shape, window: Shape, stride: Shape, dilation: Shape) 
 
 
 def _check(x: Array, w: Array, n: int, channels: int, name: str) -> None:
+    checks.array(x, f"{name}: input")
+    checks.array(w, f"{name}: weight")
     if x.ndim != n + 2 or w.ndim != n + 2 or x.shape[1] != w.shape[channels]:
         raise ShapeError(
             f"{name}: input {tuple(x.shape)} and weight {tuple(w.shape)} do not fit: wanted {n + 2} axes each, and axis 1 of "
@@ -121,6 +123,7 @@ def conv_transpose2d(x: Array, w: Array, stride: Sizes = 1, padding: Sizes = 0, 
 
 
 def _windows(x: Array, window: Sizes, stride: Sizes | None) -> tuple[Array, Shape]:
+    checks.array(x, "pooling: input")
     n = x.ndim - 2
     if n < 1:
         raise ShapeError(f"pooling: wanted (batch, channels, *space), got {tuple(x.shape)}")

@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from .. import backend
+from .. import backend, checks
 from ..backend import Array, xp
-from ..errors import ShapeError
+from ..errors import ShapeError, shape_text
 from .reductions import sum
 from .shapes import diagonal, expand_dims, matrix_transpose, permute_dims, reshape, squeeze, tril
 from .tensor import operation
@@ -30,7 +30,13 @@ def _matmul(a: Array, b: Array, /) -> Array:
 
 def matmul(a: Array, b: Array) -> Array:
     """``a @ b`` over the last two axes; a vector counts as a row on the left, as a column on the right."""
-    if a.ndim > 1 and b.ndim > 1:
+    try:
+        matrices = a.ndim > 1 and b.ndim > 1
+    except AttributeError:
+        checks.array(a, "matmul: first argument")
+        checks.array(b, "matmul: second argument")
+        raise
+    if matrices:
         return _matmul(a, b)
     if a.ndim == 0 or b.ndim == 0 or a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
         raise ShapeError(f"matmul: shapes {tuple(a.shape)} and {tuple(b.shape)} do not fit")
@@ -45,6 +51,10 @@ def einsum(pattern: str, *arrays: Array) -> Array:
     One letter for each axis; letters missing on the right are summed over. Operands are joined two at a time, each pair
     by one batched matrix product, so it is as fast as :func:`matmul` and needs no derivative of its own. No ``...``.
     """
+    if not isinstance(pattern, str):
+        raise ShapeError(f'einsum: the pattern comes first, "ij,jk->ik"; got {shape_text(pattern)}')
+    for x in arrays:
+        checks.array(x, f'einsum "{pattern}": operand')
     left, arrow, right = pattern.replace(" ", "").partition("->")
     terms = left.split(",")
     if not arrow or len(terms) != len(arrays) or (not (left.replace(",", "") + right).isalpha() and left.replace(",", "")):
@@ -115,6 +125,8 @@ def _solve(a: Array, b: Array) -> Array:
 
 def solve(a: Array, b: Array) -> Array:
     """x with ``a @ x = b``, for a vector ``b`` or the columns of a matrix ``b``."""
+    checks.array(a, "solve: matrix")
+    checks.array(b, "solve: right side")
     if b.ndim == 1:
         return squeeze(_solve(a, expand_dims(b, axis=1)), -1)
     return _solve(a, b)

@@ -12,7 +12,7 @@ from typing import Any
 
 from .. import backend, checks
 from ..backend import Array, xp
-from ..errors import ShapeError
+from ..errors import ArgumentError, ShapeError, shape_text
 from .tensor import operation
 
 
@@ -36,6 +36,9 @@ def _permute(x: Array, axes: tuple[int, ...]) -> Array:
 
 def permute_dims(x: Array, axes: Sequence[int]) -> Array:
     """The axes in a new order: axis ``i`` of the result is axis ``axes[i]`` of ``x``."""
+    checks.array(x, "permute_dims: x")
+    if isinstance(axes, int):
+        raise ArgumentError(f"permute_dims: wanted the order of all axes, (1, 0), got {axes}")
     order = tuple([axis_of(x, a) for a in axes])
     if sorted(order) != list(range(x.ndim)):
         raise ShapeError(f"permute_dims: {tuple(axes)} is not an order of the {x.ndim} axes of shape {tuple(x.shape)}")
@@ -44,6 +47,7 @@ def permute_dims(x: Array, axes: Sequence[int]) -> Array:
 
 def matrix_transpose(x: Array) -> Array:
     """The last two axes swapped."""
+    checks.array(x, "matrix_transpose: x")
     if x.ndim < 2:
         raise ShapeError(f"matrix_transpose: an array of shape {tuple(x.shape)} is no matrix")
     return _permute(x, (*range(x.ndim - 2), x.ndim - 1, x.ndim - 2))
@@ -87,13 +91,20 @@ def _concat(*arrays: Array, axis: int = 0) -> Array:
     return xp.concat(arrays, axis=axis)
 
 
+def _check_list(arrays: Any, name: str) -> None:
+    if not isinstance(arrays, list | tuple) or not arrays:
+        raise ArgumentError(f"{name}: wanted a list of arrays, [a, b], got {shape_text(arrays)}")
+
+
 def concat(arrays: Sequence[Array], axis: int = 0) -> Array:
     """Arrays joined along an axis they have."""
+    _check_list(arrays, "concat")
     return _concat(*arrays, axis=axis)
 
 
 def stack(arrays: Sequence[Array], axis: int = 0) -> Array:
     """Arrays of one shape joined along a new axis."""
+    _check_list(arrays, "stack")
     return _concat(*[expand_dims(a, axis=axis) for a in arrays], axis=axis)
 
 
@@ -105,7 +116,12 @@ def flip(x: Array, axis: int | tuple[int, ...] | None = None) -> Array:
 
 def pad(x: Array, widths: Sequence[tuple[int, int]]) -> Array:
     """Zeros around ``x``: ``widths[i]`` of them before and after along axis ``i``."""
-    if len(widths) != x.ndim or any(before < 0 or after < 0 for before, after in widths):
+    checks.array(x, "pad: x")
+    if (
+        not isinstance(widths, list | tuple)
+        or len(widths) != x.ndim
+        or any(before < 0 or after < 0 for before, after in widths)
+    ):
         raise ShapeError(f"pad: shape {tuple(x.shape)} needs {x.ndim} pairs of widths, none negative, got {widths}")
     shape = tuple([n + before + after for n, (before, after) in zip(x.shape, widths, strict=True)])
     return scatter_add(x, tuple([slice(before, before + n) for n, (before, _) in zip(x.shape, widths, strict=True)]), shape)
@@ -125,6 +141,7 @@ def triu(x: Array, k: int = 0) -> Array:
 
 def diagonal(x: Array) -> Array:
     """The main diagonal of the last two axes."""
+    checks.array(x, "diagonal: x")
     n = min(x.shape[-2:])
     flat = reshape(x, (*x.shape[:-2], x.shape[-2] * x.shape[-1]))
     return getitem(flat, (..., slice(0, n * x.shape[-1], x.shape[-1] + 1)))
@@ -152,6 +169,7 @@ def take_along_axis(x: Array, indices: Array, axis: int = -1) -> Array:
 
     Indices count from 0: a label of -1, "none", is refused, which NumPy would take for the last class.
     """
+    checks.array(x, "take_along_axis: x")
     axis = axis_of(x, axis)
     checks.array(indices, "take_along_axis: indices")
     if "int" in str(indices.dtype):

@@ -1,6 +1,7 @@
 """Data: toys in the plane, readers for real files; characters and sentences that are made here, so nothing is downloaded."""
 
-from .files import BinaryRows, DataError, Images, binarized_mnist, find, mnist, uci_binary
+from ..errors import DataError
+from .files import BinaryRows, Images, binarized_mnist, find, mnist, uci_binary
 from .glyphs import ALPHABETS, glyphs
 from .omniglot import omniglot
 from .sentences import Corpus, Sentences, but_sentences, cr, generated_sentences, mr, sst2

@@ -13,12 +13,11 @@ from typing import Any, NamedTuple
 
 import numpy
 
+from ..errors import DataError
+from . import published
+
 FloatArray = numpy.ndarray[Any, numpy.dtype[numpy.float32]]
 ByteArray = numpy.ndarray[Any, numpy.dtype[numpy.uint8]]
-
-
-class DataError(ValueError):
-    """A data file is missing, or is not what its name says."""
 
 
 class Images(NamedTuple):
@@ -80,17 +79,29 @@ def read_idx(path: Path, dims: int) -> ByteArray:
     return numpy.frombuffer(body, dtype=numpy.uint8).reshape(shape)
 
 
-def _either(folder: Path, name: str) -> Path:
+def _folder(folder: Any) -> Path:
+    if not isinstance(folder, str | os.PathLike):
+        raise DataError(
+            f"wanted the folder of the data set, dgm.data.find(name), say, which is None where it is not here; got {folder!r}"
+        )
+    return Path(folder)
+
+
+def _published_idx(folder: Path, name: str, dims: int) -> ByteArray:
     plain = folder / name
-    return plain if plain.exists() else folder / f"{name}.gz"
+    path = plain if plain.exists() else folder / f"{name}.gz"
+    array = read_idx(path, dims)
+    header = bytes([0, 0, 8, dims]) + struct.pack(f">{dims}I", *array.shape)
+    published.check(name, path, header, array.tobytes())
+    return array
 
 
 def mnist(folder: str | os.PathLike[str]) -> Images:
     """Handwritten digits (LeCun, Cortes and Burges) from the four idx files, gzipped or not: 60,000 and 10,000, 28 x 28."""
     parts: dict[str, Any] = {}
     for split, name in (("train", "train"), ("t10k", "test")):
-        images = read_idx(_either(Path(folder), f"{split}-images-idx3-ubyte"), 3)
-        labels = read_idx(_either(Path(folder), f"{split}-labels-idx1-ubyte"), 1)
+        images = _published_idx(_folder(folder), f"{split}-images-idx3-ubyte", 3)
+        labels = _published_idx(_folder(folder), f"{split}-labels-idx1-ubyte", 1)
         if images.shape[1:] != (28, 28) or len(images) != len(labels) or len(images) == 0:
             raise DataError(
                 f"{folder}: {split} holds images {images.shape} and labels {labels.shape}, not (n, 28, 28) and (n,)"
@@ -134,9 +145,15 @@ def _binary(path: str | os.PathLike[str], columns: int | None = None) -> BinaryR
 
 def binarized_mnist(folder: str | os.PathLike[str]) -> BinaryRows:
     """The fixed binarisation of MNIST (Larochelle), ``binarized_mnist.npz``: rows of 784 bits."""
-    return _binary(Path(folder) / "binarized_mnist.npz", 784)
+    return _published_rows(_folder(folder) / "binarized_mnist.npz", 784)
 
 
 def uci_binary(folder: str | os.PathLike[str], name: str) -> BinaryRows:
     """One of the small sets on which RBM, NADE and MADE are compared: ``dna``, ``mushrooms``, ``nips``."""
-    return _binary(Path(folder) / f"{name}.npz")
+    return _published_rows(_folder(folder) / f"{name}.npz")
+
+
+def _published_rows(path: Path, columns: int | None = None) -> BinaryRows:
+    rows = _binary(path, columns)
+    published.check(path.stem, path, *[part.tobytes() for part in rows])
+    return rows

@@ -8,12 +8,13 @@ import os
 import re
 import zipfile
 import zlib
-from pathlib import Path
 from typing import Any
 
 import numpy
 
-from .files import DataError, Images
+from ..errors import DataError
+from . import published
+from .files import Images, _folder
 
 _NAME = re.compile(r"images_(background|evaluation)/[^/]+/character\d+/(\d{4})_\d{2}\.png$")
 
@@ -28,18 +29,22 @@ def omniglot(folder: str | os.PathLike[str], per_character: int = 20) -> Images:
         pillow: Any = importlib.import_module("PIL.Image")
     except ImportError as error:
         raise ImportError(f'dgm.data.omniglot reads PNG files with Pillow ({error}): pip install -e ".[lessons]"') from None
-    archives = sorted(Path(folder).glob("*.zip"))
+    archives = sorted(_folder(folder).glob("*.zip"))
     if not archives:
         raise DataError(f"{folder} holds no zip file: wanted images_background.zip and images_evaluation.zip, or both in one")
     images: dict[str, list[Any]] = {"background": [], "evaluation": []}
     labels: dict[str, list[int]] = {"background": [], "evaluation": []}
+    drawings = {"background": 0, "evaluation": 0}
     for archive in archives:
         taken: dict[str, int] = {}
         try:
             with zipfile.ZipFile(archive) as file:
                 for name in sorted(file.namelist()):
                     match = _NAME.search(name)
-                    if match is None or taken.get(match[2], 0) >= per_character:
+                    if match is None:
+                        continue
+                    drawings[match[1]] += 1
+                    if taken.get(match[2], 0) >= per_character:
                         continue
                     taken[match[2]] = taken.get(match[2], 0) + 1
                     images[match[1]].append(_shrunk(pillow, file.read(name), f"{archive}: {name}"))
@@ -50,6 +55,8 @@ def omniglot(folder: str | os.PathLike[str], per_character: int = 20) -> Images:
         raise DataError(
             f"{folder}: the zip files hold no images_background/ or no images_evaluation/ with ALPHABET/characterNN/"
         )
+    for part, number in drawings.items():
+        published.check_drawings(part, folder, number)
     parts = [(numpy.stack(images[part]), numpy.array(labels[part])) for part in ("background", "evaluation")]
     return Images(*parts[0], *parts[1], source="Omniglot, handwritten characters of fifty alphabets")
 

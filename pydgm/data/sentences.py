@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy
 
-from .files import DataError
+from ..errors import DataError
+from . import published
+from .files import _folder
 
 Words = tuple[str, ...]
 PADDING, UNKNOWN = 0, 1  # the numbers of no word, and of a word that is not in the vocabulary
@@ -37,12 +39,19 @@ def read_labelled(path: str | os.PathLike[str], encoding: str = "utf-8") -> Sent
 
     Raises :class:`DataError` that names the line, for one that is not so.
     """
+    return _labelled(_bytes_of(path), path, encoding)
+
+
+def _bytes_of(path: str | os.PathLike[str]) -> bytes:
     try:
-        raw = Path(path).read_bytes()
+        return Path(path).read_bytes()
     except FileNotFoundError:
         raise DataError(f"{path} is missing") from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error}") from None
+
+
+def _labelled(raw: bytes, path: str | os.PathLike[str], encoding: str) -> Sentences:
     words, labels = [], []
     for number, line in enumerate(raw.removesuffix(b"\n").split(b"\n"), start=1):
         try:
@@ -62,19 +71,26 @@ def sst2(folder: str | os.PathLike[str], phrases: bool = False) -> Corpus:
 
     ``phrases=True`` trains on all 76,961 labelled phrases of the training sentences instead.
     """
-    train = read_labelled(Path(folder) / f"stsa.binary.{'phrases.' if phrases else ''}train")
-    valid, test = (read_labelled(Path(folder) / f"stsa.binary.{part}") for part in ("dev", "test"))
+    names = ("phrases.train" if phrases else "train", "dev", "test")
+    train, valid, test = (_published(folder, f"stsa.binary.{name}") for name in names)
     return Corpus(train, valid, test, f"SST2, {len(train.words)} {'phrases' if phrases else 'sentences'}")
 
 
 def mr(folder: str | os.PathLike[str]) -> Sentences:
     """Movie reviews (Pang and Lee 2005): 10,662 sentences, not split."""
-    return read_labelled(Path(folder) / "rt-polarity.all", "latin-1")
+    return _published(folder, "rt-polarity.all", "latin-1")
 
 
 def cr(folder: str | os.PathLike[str]) -> Sentences:
     """Customer reviews (Hu and Liu 2004): 3775 sentences, not split."""
-    return read_labelled(Path(folder) / "custrev.all", "ascii")
+    return _published(folder, "custrev.all", "ascii")
+
+
+def _published(folder: str | os.PathLike[str], name: str, encoding: str = "utf-8") -> Sentences:
+    path = _folder(folder) / name
+    raw = _bytes_of(path)
+    published.check(name, path, raw)
+    return _labelled(raw, path, encoding)
 
 
 # A small grammar

@@ -61,8 +61,13 @@ def _check(f: Callable[..., Any], args: list[Any], order: int, rtol: float, rng:
         floor = 1e-10 * (1.0 + abs(along(0.0)))  # what rounding leaves of a difference over 1e-3
         if abs(claimed - measured) <= rtol * scale + floor:
             continue
+        left, right = (sign * (along(sign * STEP) - along(0.0)) / STEP for sign in (-1.0, 1.0))
         if abs(measured - finer) > 0.1 * abs(claimed - finer):
             why = f"but the slope is {finer:.9g} with half the step: a kink, or too much curvature, is near"
+        elif abs(left - right) > 0.1 * scale and min(left, right) - 0.1 * scale <= claimed <= max(left, right) + 0.1 * scale:
+            why = (
+                f"but the slope is {left:.3g} on one side and {right:.3g} on the other: a kink, and any slope between is right"
+            )
         else:
             why = f"off by {abs(claimed - measured):.2g}, where {rtol * scale + floor:.2g} is allowed"
         raise AssertionError(

@@ -18,7 +18,7 @@ from typing import Any
 from ...autodiff import mean, sum
 from ...backend import Array, zeros
 from ...distributions import Normal
-from ...errors import ShapeError, shape_text
+from ...errors import ArgumentError, ShapeError, kind_text, shape_text
 from ...nn import Module
 from ...random import Generator
 
@@ -45,6 +45,14 @@ class Flow(Bijection):
     dim: int = 2
     base: Any = Normal()
 
+    def __post_init__(self) -> None:
+        wrong = (
+            [x for x in self.layers if not isinstance(x, Bijection)] if isinstance(self.layers, list | tuple) else [self.layers]
+        )
+        if wrong:
+            hint = "[Planar.init(rng, 8)], say"
+            raise ArgumentError(f"Flow: wanted its layers, a list of bijections, {hint}; got {kind_text(wrong[0])}")
+
     def forward(self, z: Array) -> tuple[Array, Array]:
         """z_K from z_0, and the sum of log |det dz_i / dz_(i-1)|."""
         z, total = self._rows(z, "points"), zeros(z.shape[:-1], z)
@@ -64,7 +72,17 @@ class Flow(Bijection):
     def log_prob(self, x: Array) -> Array:
         """log p(x) = log p_0(z_0) + log |det dz_0 / dx|: (..., n, d) -> (..., n), in nats."""
         z, log_det = self.inverse(x)
-        return sum(self.base.log_prob(z), axis=-1) + log_det
+        return self.log_base(z) + log_det
+
+    def log_base(self, z: Array) -> Array:
+        """log p_0(z): the sum over the coordinates, which the base takes as independent. (..., n, d) -> (..., n)."""
+        each = self.base.log_prob(z)
+        if each.shape != z.shape:
+            raise ShapeError(
+                f"a flow's base gives a log density for each coordinate, {tuple(z.shape)}; {type(self.base).__name__} gave "
+                f"{tuple(each.shape)}: one density of whole points cannot be a base"
+            )
+        return sum(each, axis=-1)
 
     def _rows(self, x: Array, what: str) -> Array:
         if getattr(x, "ndim", 0) < 2 or x.shape[-1] != self.dim:
@@ -99,4 +117,4 @@ def free_energy(flow: Flow, energy: Callable[[Array], Array], z: Array, beta: fl
         raise ShapeError(
             f"free_energy: the energies of points {tuple(x.shape)} are {tuple(log_det.shape)}, not {shape_text(U)}"
         )
-    return sum(flow.base.log_prob(z), axis=-1) - log_det + beta * U
+    return flow.log_base(z) - log_det + beta * U
