@@ -6,11 +6,13 @@ import argparse
 import ast
 import importlib.util
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
-from pydgm.lesson import add_options
+from pydgm.lesson import add_options, status
 from pydgm.lesson.claims import as_markdown
 
 HERE = Path(__file__).parent
@@ -47,18 +49,38 @@ def readme(known: dict[str, Path]) -> int:
     return 0
 
 
-def outlast(command: list[str]) -> tuple[int, bool]:
-    """The exit status of a program, and whether Ctrl+C was pressed: it went to the program too, which may have a use for it."""
-    child, interrupted = subprocess.Popen(command), False
+def outlast(command: list[str], live: bool = False) -> int:
+    """The exit status of a lesson. Ctrl+C goes to the lesson too, which may have a use for it; if it ends badly, it is 130."""
+    env = os.environ if live else {**os.environ, "MPLBACKEND": "Agg"}  # a picture in a file needs no screen
+    child, interrupted = subprocess.Popen(command, env=env), False
     while True:
         try:
-            return child.wait(), interrupted
+            code = child.wait()
         except KeyboardInterrupt:
             interrupted = True
+            continue
+        if interrupted and code:
+            return status.INTERRUPT
+        if code >= 0:
+            return code
+        print(f"the lesson was ended by {signal.Signals(-code).name}", file=sys.stderr)
+        return status.INTERRUPT if -code == signal.SIGINT else status.CRASH
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Exit status 0: every claim holds; 1: one fails, or a lesson ends with an error; 2: bad usage."""
+    """What :mod:`pydgm.lesson.status` says; of several lessons, a crash counts more than a claim that fails."""
+    try:
+        code = run(argv)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        return status.closed_pipe()
+    except KeyboardInterrupt:
+        return status.INTERRUPT
+
+
+def run(argv: list[str] | None = None) -> int:
+    """``python -m lessons``."""
     parser = argparse.ArgumentParser(prog="python -m lessons", description=__doc__)
     commands = parser.add_subparsers(dest="command", metavar="run | readme")
     commands.add_parser("readme", help="put the claims of figures/*.json into README.md")
@@ -92,13 +114,16 @@ def main(argv: list[str] | None = None) -> int:
     passed_on += ["--live"] if options.live else []
     codes = {}
     for name in wanted:
-        codes[name], interrupted = outlast([sys.executable, str(known[name]), *passed_on])
-        if codes[name] == 2 or (interrupted and codes[name]):  # bad usage is bad for every lesson
-            return codes[name] if codes[name] > 0 else 1
+        codes[name] = outlast([sys.executable, "-m", "pydgm.lesson", str(known[name]), *passed_on], options.live)
+        if codes[name] in (status.USAGE, status.INTERRUPT, status.CLOSED_PIPE):  # bad usage is bad for every lesson
+            return codes[name]
         print(flush=True)
-    failed = [name for name, code in codes.items() if code]
-    print(f"all claims hold in {len(codes)} lessons" if not failed else f"not so: {', '.join(failed)}")
-    return 1 if failed else 0
+    failed = {name: code for name, code in codes.items() if code}
+    for name, code in failed.items():
+        print(f"not so: {name}: {status.NAMES.get(code, f'exit status {code}')}")
+    if not failed:
+        print(f"all claims hold in {len(codes)} lessons")
+    return max(failed.values(), default=status.HOLDS)
 
 
 if __name__ == "__main__":

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -14,7 +17,7 @@ from matplotlib.animation import FuncAnimation
 from PIL import Image
 
 from pydgm import lesson
-from pydgm.lesson import film
+from pydgm.lesson import files, film
 from pydgm.lesson.claims import Claim, table
 
 ROOT = Path(__file__).parents[1]
@@ -56,7 +59,8 @@ def test_a_lesson_writes_its_picture_and_its_numbers(tiny, tmp_path) -> None:
     assert "holds" in done.stdout
     assert (out / "tiny.png").read_bytes().startswith(b"\x89PNG")
     report = json.loads((out / "tiny.json").read_text())
-    wanted = ["lesson", "lecture", "figure", "seed", "mode", "backend", "seconds", "versions", "claims", "numbers"]
+    wanted = ["lesson", "lecture", "figure", "seed", "mode", "backend", "seconds"]
+    wanted += ["picture_sha256", "versions", "claims", "numbers"]
     assert list(report) == wanted
     assert report["lesson"] == "family/tiny"
     assert (report["seed"], report["mode"], report["backend"]) == (7, "quick", "numpy")
@@ -108,7 +112,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have swi
 print(outlast([sys.executable, *sys.argv[1:]]), flush=True)
 """
     (tmp_path / "lesson.py").write_text(code)
-    for end, said in (("0", "(0, True)"), ("7", "(7, True)")):
+    for end, said in (("0", "0"), ("7", "130")):
         run = [sys.executable, "-c", runner, str(tmp_path / "lesson.py"), end]
         with subprocess.Popen(run, stdout=subprocess.PIPE, text=True, cwd=ROOT, start_new_session=True) as child:
             assert child.stdout is not None
@@ -157,7 +161,7 @@ def test_a_claim_that_fails_is_exit_status_1(tiny, tmp_path) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--seed", "-1"], "a seed is a whole number from 0"),
+        (["--seed", "-1"], "a seed is an integer from 0"),
         (["--quick", "--full"], "not allowed with"),
         (["--backend", "torch"], "invalid choice"),
         (["--backend", "cupy"], "cupy"),
@@ -197,17 +201,111 @@ def test_a_missing_or_corrupt_data_file_is_a_sentence_and_exit_status_2(tmp_path
 
 
 def test_nothing_half_written_when_drawing_fails(tmp_path) -> None:
-    from pydgm.lesson import run
-
     def breaks(file) -> None:
         file.write(b"half")
         raise RuntimeError("disk on fire")
 
     (tmp_path / "a.png").write_bytes(b"old")
+    (tmp_path / ".a.png.left").write_bytes(b"of a run that was killed")
     with pytest.raises(RuntimeError, match="on fire"):
-        run._write(tmp_path / "a.png", breaks)
+        files.write(tmp_path, {"a.png": lambda file: file.write(b"new"), "a.json": breaks})
     assert (tmp_path / "a.png").read_bytes() == b"old"
-    assert len(list(tmp_path.iterdir())) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_two_runs_into_one_folder_leave_the_files_of_one(tmp_path) -> None:
+    """Slow writers that take turns in every order: picture and numbers are always of one run."""
+
+    def run(number: int) -> None:
+        def content(file) -> None:
+            file.write(str(number).encode())
+            time.sleep(0.001 * (number % 3))
+
+        files.write(tmp_path, {"a.png": content, "a.json": content})
+
+    for first in range(0, 40, 8):
+        threads = [threading.Thread(target=run, args=(first + i,)) for i in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert (tmp_path / "a.png").read_bytes() == (tmp_path / "a.json").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "a.png"]
+
+
+def test_the_report_names_its_picture(tiny, tmp_path) -> None:
+    assert program(tiny(), "--out", tmp_path / "out").returncode == 0
+    picture = (tmp_path / "out" / "tiny.png").read_bytes()
+    report = json.loads((tmp_path / "out" / "tiny.json").read_text())
+    assert report["picture_sha256"] == hashlib.sha256(picture).hexdigest()
+
+
+ENDS = {
+    "a claim fails": ("", 1, ""),
+    "a crash": ("raise ValueError('boom')", 3, "ValueError: boom"),
+    "no memory": ("raise MemoryError", 3, "MemoryError"),
+    "Ctrl+C": ("import os, signal; os.kill(os.getpid(), signal.SIGINT)", 130, "interrupted"),
+    "killed": ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", 3, "ended by SIGKILL"),
+    "usage": ("raise SystemExit(2)", 2, ""),
+    "a broken import": ("import no_such_module", 3, "ModuleNotFoundError"),
+}
+
+
+@pytest.mark.parametrize("how", ENDS)
+def test_a_failed_claim_is_told_apart_from_all_else(tiny, tmp_path, how) -> None:
+    line, code, said = ENDS[how]
+    script = tiny(bound=-1.0)
+    script.write_text(script.read_text().replace("for _ in run.progress", f"{line}\nfor _ in run.progress"))
+    run = "outlast([sys.executable, '-m', 'pydgm.lesson', *sys.argv[1:]])"
+    runner = f"import sys; from lessons.__main__ import outlast; sys.exit({run})"
+    through = program("-c", runner, script, "--out", tmp_path / "out")
+    assert through.returncode == code, through.stderr
+    assert said in through.stderr
+    if how != "killed":
+        alone = program(script, "--out", tmp_path / "out")
+        assert alone.returncode == code
+        assert ("Traceback" in alone.stderr) == (code == 3)
+
+
+@pytest.mark.parametrize(
+    ("env", "options", "code"),
+    [
+        ({"PYDGM_BACKEND": "foo"}, [], 2),
+        ({"PYDGM_BACKEND": "cupy"}, [], 2),
+        ({"PYDGM_BACKEND": ""}, [], 0),
+        ({"PYDGM_BACKEND": "numpy "}, [], 0),
+        ({"PYDGM_BACKEND": "foo"}, ["--backend", "numpy"], 0),
+        ({"MPLBACKEND": "nonsense"}, [], 0),
+        ({}, ["--out", ""], 2),
+        ({}, ["--data", ""], 2),
+        ({}, ["--seed", "9" * 5000], 2),
+    ],
+)
+def test_what_the_surroundings_ask_for(tmp_path, env, options, code) -> None:
+    done = program("-m", "lessons", "run", "posterior_regularization", "--quick", "--out", tmp_path, *options, **env)
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr) < 1000
+
+
+@pytest.mark.parametrize("arguments", [["-m", "lessons"], ["-m", "lessons", "run", "posterior_regularization", "--quick"]])
+def test_a_closed_pipe_is_no_failed_claim(tmp_path, arguments) -> None:
+    more = ["--out", str(tmp_path)] if "run" in arguments else []
+    command = [sys.executable, *arguments, *more]
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=env) as child:
+        assert child.stdout is not None
+        assert child.stderr is not None
+        child.stdout.readline()
+        child.stdout.close()
+        assert child.stderr.read() == ""
+    assert child.returncode == 141
+
+
+def test_data_that_are_not_used_are_not_ignored_in_silence(tmp_path) -> None:
+    done = program("-m", "lessons", "run", "gan_vs_wgan", "--quick", "--out", tmp_path, "--data", tmp_path)
+    assert done.returncode == 0
+    assert f"--data {tmp_path} was not used" in done.stdout
 
 
 def test_a_notebook_has_the_defaults(monkeypatch, tmp_path) -> None:

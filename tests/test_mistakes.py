@@ -73,15 +73,15 @@ BROKEN = {
     "the minus sign of L3 and L4": (
         "flows/planar_flow",
         "pydgm/models/flows/flow.py",
-        "return sum(self.base.log_prob(z), axis=-1) + log_det",
-        "return sum(self.base.log_prob(z), axis=-1) - log_det",
+        "return self.log_base(z) + log_det",
+        "return self.log_base(z) - log_det",
         "every density integrates to 1",
     ),
     "the minus sign, in maximum likelihood": (
         "flows/maximum_likelihood",
         "pydgm/models/flows/flow.py",
-        "return sum(self.base.log_prob(z), axis=-1) + log_det",
-        "return sum(self.base.log_prob(z), axis=-1) - log_det",
+        "return self.log_base(z) + log_det",
+        "return self.log_base(z) - log_det",
         "every density integrates to 1",
     ),
     "the constraint on u dropped": (

@@ -1,4 +1,4 @@
-"""What users do wrong, and the one sentence that each gets: nothing wrong passes in silence, nothing ends in somebody's insides."""
+"""What users do wrong, and the one sentence that each gets: nothing wrong passes in silence."""
 
 from __future__ import annotations
 
@@ -227,6 +227,8 @@ config = Config()
 holder = {"w": V.copy(), "list": [1.0, 2.0]}
 host_rng = np.random.default_rng(0)
 kept: list[Any] = []
+clock = itertools.count(1)
+masked = np.ma.array(V, mask=[0, 1])
 
 
 def swallowed(x):
@@ -308,9 +310,7 @@ COMPILED = {
         "has changed since|was recorded",
     ),
     "global counter": Misuse(lambda: calls(counted, V), "counted no longer does what was recorded"),
-    "counter of an iterator": Misuse(
-        lambda: calls(lambda x, c=itertools.count(1): x * next(c), V), "1 was recorded, and now it is"
-    ),
+    "counter of an iterator": Misuse(lambda: calls(lambda x: x * next(clock), V), "1 was recorded, and now it is"),
     "numpy.random": Misuse(lambda: calls(lambda x: x * np.random.rand(), V), "draw from a dgm.random.Generator"),
     "dropout by numpy.random": Misuse(lambda: calls(lambda x: x * (np.random.rand(2) < 0.5), V), "dgm.random.Generator"),
     "a NumPy generator": Misuse(lambda: calls(lambda x: x * host_rng.random(), V), "dgm.random.Generator"),
@@ -332,7 +332,7 @@ COMPILED = {
     "object in a dict": Misuse(lambda: calls(lambda p, x: x, {"a": Settings(V)}, V), r"p\['a'\] is a Settings"),
     "masked array": Misuse(lambda: calls(dgm.sum, np.ma.array(V, mask=[0, 1])), "MaskedArray"),
     "matrix": Misuse(lambda: calls(lambda x: x * x, np.matrix("1. 2.; 3. 4.")), "is a matrix"),
-    "outer masked array": Misuse(lambda: calls(lambda x, m=np.ma.array(V, mask=[0, 1]): x + m, V), "MaskedArray"),
+    "outer masked array": Misuse(lambda: calls(lambda x: x + masked, V), "MaskedArray"),
     "branch on type": Misuse(
         lambda: calls(lambda x: x * 2.0 if type(x) is np.ndarray else x * 3.0, V), "test of an argument's kind"
     ),

@@ -57,7 +57,7 @@ def fit(model, loss, steps: int, batch: int, rate: float, what: str, after=None)
 # batches. Softplus units make D smooth.
 
 discriminator = nn.MLP.init(run.rng, [1, 16, 1], dgm.softplus)
-steps = run.pick(quick=300, default=2000)
+steps = run.pick(quick=300, default=6000)
 discriminator = fit(discriminator, gan.discriminator_loss, steps, batch=8192, rate=2e-2, what="discriminator")
 
 # %%

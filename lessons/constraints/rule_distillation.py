@@ -28,7 +28,7 @@ run = lesson.start(
     figure="Figure 8: teacher and student",
 )
 if run.mode == "quick":
-    corpus = data.generated_sentences(np.random.default_rng([run.seed, 1]), 2000)
+    corpus = run.load(lambda: data.generated_sentences(np.random.default_rng([run.seed, 1]), 2000))
 else:
     corpus = run.reviews(phrases=run.mode == "full")
 

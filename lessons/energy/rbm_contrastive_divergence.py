@@ -206,9 +206,6 @@ run.claim("gradient against finite differences: largest gap", max(map(gap, direc
 run.claim("importance sampling against the enumerated log Z, nats", abs(estimate.value - log_z), "<=", 0.1)
 run.claim("log Z lies in its interval: nats outside", max(estimate.low - log_z, log_z - estimate.high), "<=", 0.0)
 run.claim("long chains find E[v_i]: largest gap in standard errors", drift, "<=", 4.5)
-run.claim(
-    "exact gradient over PCD on every seed, nats of likelihood", (final["exact gradient"] - final["PCD"]).min(), ">=", 0.0
-)
 run.claim("PCD over CD-1 on every seed, nats of likelihood", (final["PCD"] - final["CD-1"]).min(), ">=", 0.3)
 run.claim("CD-1 goes on and loses likelihood, least over seeds, nats", (best - late[:, -1])[:, 0].min(), ">=", 0.1)
 run.claim("while its reconstruction error falls: share left, most over seeds", (late[:, -1] / best)[:, 1].max(), "<=", 0.9)
@@ -218,6 +215,8 @@ strokes, more = joined(drawn) / joined(train), float(dgm.mean(drawn) / dgm.mean(
 print(f"chains draw {more:.2f} times as much ink as people; ink has ink to its right: people {joined(train):.2f}, ", end="")
 print(f"dots {joined(dots):.2f}, chains {joined(drawn):.2f}")
 if run.mode != "quick":
+    ahead = (final["exact gradient"] - final["PCD"]).min()  # after fewer updates chance may put either first
+    run.claim("exact gradient over PCD on every seed, nats of likelihood", ahead, ">=", 0.0)
     run.claim("unseen alphabets written in features: wrong pixels over ink", wrong, "<=", 0.4)
     run.claim("chains from noise draw strokes: ink beside ink, over people's", strokes, "within", (0.75, 1.25))
 numbers = {"source": characters.source, "final": final, "late": late, "log_z": log_z, "ais": estimate[:3]}

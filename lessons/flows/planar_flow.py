@@ -85,7 +85,7 @@ counted = [modes(lesson.density(first(effects["planar", "Gaussian"], k).log_prob
 # target is flat at first; here it sharpens during the first half of the training. (The paper's U2, U3 and U4 have infinite
 # mass along z1; here are walls at abs(z1) = 4.) All four energies and all seeds are fitted at once, as one stack of flows.
 
-SEEDS, STEPS, BATCH = run.pick(quick=2, default=5), run.pick(quick=800, default=6000), 256
+SEEDS, STEPS, BATCH = run.pick(quick=3, default=5), run.pick(quick=900, default=6000), 256
 
 
 def energy(x):
@@ -143,7 +143,7 @@ if run.live:
 # The expectation over :math:`z_0` as a sum over a grid of the Gaussian, and Z as a sum over a grid of the target. Sharp maps
 # need a fine grid: a coarser one must say the same.
 
-cells = run.pick(quick=300, default=600)
+cells = 600
 
 
 def divergence(stack: Flow, cells: int):

@@ -10,9 +10,9 @@ run.finish(figure, numbers)
 from __future__ import annotations
 
 import argparse
-import contextlib
+import hashlib
+import io
 import json
-import os
 import platform
 import sys
 import tempfile
@@ -26,8 +26,9 @@ import numpy
 from .. import backend, data
 from ..errors import BackendError
 from ..random import Generator
-from . import film
+from . import files, film
 from .claims import Claim, check_relation, table
+from .status import FAILS, HOLDS, guard, refuse
 
 T = TypeVar("T")
 STYLE = Path(__file__).parent / "lecture.mplstyle"
@@ -40,22 +41,27 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     mode.add_argument("--full", dest="mode", action="store_const", const="full", help="the paper's own network, up to hours")
     parser.add_argument("--seed", type=_seed, default=0, metavar="N", help="of all random numbers (default 0)")
     parser.add_argument("--backend", choices=["numpy", "cupy"], help="array library (default: PYDGM_BACKEND, else numpy)")
-    parser.add_argument("--data", metavar="DIR", help="folder of data sets (default: PYDGM_DATA, else what is at hand)")
-    parser.add_argument("--out", metavar="DIR", default="figures", help="where picture and numbers go (default figures/)")
+    parser.add_argument(
+        "--data", metavar="DIR", type=_place, help="folder of data sets (default: PYDGM_DATA, else what is at hand)"
+    )
+    parser.add_argument(
+        "--out", metavar="DIR", type=_place, default="figures", help="where picture and numbers go (default figures/)"
+    )
     parser.add_argument("--live", action="store_true", help="show a training while it runs, and keep the film (GIF, HTML)")
     parser.set_defaults(mode="default")
 
 
 def _seed(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"a seed is a whole number from 0, not {text!r}")
+    if not text.isdecimal() or len(text) > 100:
+        shown = text if len(text) <= 20 else f"{text[:20]}... ({len(text)} characters)"
+        raise argparse.ArgumentTypeError(f"a seed is an integer from 0, of at most 100 digits, not {shown!r}")
     return int(text)
 
 
-def _refuse(message: object) -> Any:
-    """Bad usage: one sentence, exit status 2."""
-    print(f"error: {message}", file=sys.stderr)
-    raise SystemExit(2)
+def _place(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("wanted the name of a folder, got an empty text")
+    return text
 
 
 def start(name: str, doc: str | None, lecture: str, figure: str, live: bool = False) -> Run:
@@ -67,21 +73,26 @@ def start(name: str, doc: str | None, lecture: str, figure: str, live: bool = Fa
     defaults. A wrong one, a missing backend or an unwritable folder ends the program with a sentence and status 2.
     """
     program = Path(sys.argv[0]).stem == name.rpartition("/")[2]
+    if program:
+        guard()
     parser = argparse.ArgumentParser(description=(doc or "").strip().split("\n\n")[0])
     add_options(parser)
     options = parser.parse_args(sys.argv[1:] if program else [])
     if options.live and not live:
-        _refuse(f"{name} has no live view")
+        refuse(f"{name} has no live view")
     if options.data and not Path(options.data).is_dir():
-        _refuse(f"--data {options.data}: there is no such folder")
+        refuse(f"--data {options.data}: there is no such folder")
     try:
         if options.backend:
             backend.use(options.backend)
+        elif backend.xp.name == "none":
+            raise BackendError(backend.xp.missing)
         import matplotlib.style
+        import tqdm  # noqa: F401
     except BackendError as error:
-        _refuse(error)
-    except ImportError:
-        _refuse('lessons draw with matplotlib: pip install -e ".[lessons]"')
+        refuse(error)
+    except ImportError as error:
+        refuse(f'lessons need {error.name}: pip install -e ".[lessons]"')
     if program and not options.live:
         matplotlib.use("Agg")  # a picture in a file, also where there is no screen
     matplotlib.style.use(STYLE)
@@ -92,7 +103,7 @@ def start(name: str, doc: str | None, lecture: str, figure: str, live: bool = Fa
         with tempfile.TemporaryFile(dir=out):
             pass
     except OSError as error:
-        _refuse(f"cannot write into {out}: {error.strerror}")
+        refuse(f"cannot write into {out}: {error.strerror}")
     return Run(name, lecture, figure, options, out, program)
 
 
@@ -107,6 +118,7 @@ class Run:
         self.rng = Generator(options.seed)
         self.claims: list[Claim] = []
         self._data, self._out, self._program = options.data, out, program
+        self._looked_for_data = False
         self._started = time.perf_counter()
         print(f"{name}: {lecture}, {figure} (seed {self.seed}, {self.mode}, {backend.xp.name})", flush=True)
 
@@ -125,7 +137,7 @@ class Run:
         """MNIST where it is at hand, else digits drawn from fonts; says which."""
 
         def read() -> data.Images:
-            folder = data.find("mnist", self._data)
+            folder = self._find("mnist")
             return data.glyphs(alphabets=["digits"], seed=self.seed) if folder is None else data.mnist(folder)
 
         found: data.Images = self.load(read)
@@ -135,7 +147,7 @@ class Run:
         """Omniglot where it is at hand, else characters of many alphabets drawn from fonts; says which."""
 
         def read() -> data.Images:
-            folder = data.find("omniglot", self._data)
+            folder = self._find("omniglot")
             n = 964 * per_character
             return data.glyphs(n, n // 2, seed=self.seed) if folder is None else data.omniglot(folder, per_character)
 
@@ -146,7 +158,7 @@ class Run:
         """SST2 where it is at hand (with ``phrases``, its phrases to learn from), else generated sentences; says which."""
 
         def read() -> data.Corpus:
-            folder = data.find("sst2", self._data)
+            folder = self._find("sst2")
             noise = numpy.random.default_rng([self.seed, 1])
             return data.generated_sentences(noise, 3000) if folder is None else data.sst2(folder, phrases)
 
@@ -157,7 +169,7 @@ class Run:
         """MNIST in black and white, as it is published; where it is not at hand, the program ends with a sentence."""
 
         def read() -> data.BinaryRows:
-            folder = data.find("binarized_mnist", self._data)
+            folder = self._find("binarized_mnist")
             if folder is None:
                 raise data.DataError("binarised MNIST is not here: --data or PYDGM_DATA name a folder with binarized_mnist/")
             return data.binarized_mnist(folder)
@@ -165,12 +177,16 @@ class Run:
         found: data.BinaryRows = self.load(read)
         return found
 
+    def _find(self, name: str) -> Path | None:
+        self._looked_for_data = True
+        return data.find(name, self._data)
+
     def load(self, read: Callable[[], Any]) -> Any:
         """The result of ``read``; a missing or damaged file ends the program with a sentence and status 2."""
         try:
             found = read()
         except data.DataError as error:
-            _refuse(error)
+            refuse(error)
         print(f"data: {getattr(found, 'source', 'read')}", flush=True)
         return found
 
@@ -179,14 +195,18 @@ class Run:
         kept = film.show(figure, draw, frames)
         path = self._out / self.name.rpartition("/")[2]
         print(f"the film: {path}.gif, .html", flush=True)
-        self._write(f"{path.name}.gif", lambda file: film.write_gif(file, figure, draw, kept))
-        self._write(f"{path.name}.html", lambda file: file.write(film.as_html(figure, draw, kept).encode()))
+        self._write(
+            {
+                f"{path.name}.gif": lambda file: film.write_gif(file, figure, draw, kept),
+                f"{path.name}.html": lambda file: file.write(film.as_html(figure, draw, kept).encode()),
+            }
+        )
 
-    def _write(self, name: str, write: Callable[[Any], Any]) -> None:
+    def _write(self, results: dict[str, Callable[[Any], Any]]) -> None:
         try:
-            _write(self._out / name, write)
+            files.write(self._out, results)
         except OSError as error:
-            _refuse(f"cannot write {self._out / name}: {error.strerror}")
+            refuse(f"cannot write {', '.join(results)} into {self._out}: {error.strerror}")
 
     def claim(self, claim: str, measured: Any, relation: str, bound: Any) -> None:
         """A sentence about the figure: ``measured`` keeps ``bound``, by ``<= >= < > ==`` or ``within`` (two bounds)."""
@@ -194,9 +214,14 @@ class Run:
         self.claims.append(Claim(claim, float(measured), relation, bound))
 
     def finish(self, figure: Any, numbers: dict[str, Any]) -> None:
-        """Write NAME.png and NAME.json, print the claims. As a program, end with status 1 where a claim fails."""
+        """Write NAME.png and NAME.json, print the claims. As a program, end with status 1 where a claim fails.
+
+        Both files are of one run, also where two runs write into one folder; ``picture_sha256`` says which picture belongs.
+        """
         seconds = time.perf_counter() - self._started
         short = self.name.rpartition("/")[2]
+        picture = io.BytesIO()
+        figure.savefig(picture, format="png", metadata={"Software": None})
         report = {
             "lesson": self.name,
             "lecture": self.lecture,
@@ -205,34 +230,25 @@ class Run:
             "mode": self.mode,
             "backend": backend.xp.name,
             "seconds": round(seconds, 2),
+            "picture_sha256": hashlib.sha256(picture.getvalue()).hexdigest(),
             "versions": _versions(),
             "claims": [c.as_json() for c in self.claims],
             "numbers": numbers,
         }
         text = json.dumps(_plain(report), indent=1, allow_nan=False, ensure_ascii=False)
-        self._write(f"{short}.png", lambda file: figure.savefig(file, format="png", metadata={"Software": None}))
-        self._write(f"{short}.json", lambda file: file.write(f"{text}\n".encode()))
+        self._write(
+            {
+                f"{short}.png": lambda file: file.write(picture.getvalue()),
+                f"{short}.json": lambda file: file.write(f"{text}\n".encode()),
+            }
+        )
+        if self._data and not self._looked_for_data:
+            print(f"--data {self._data} was not used: in this mode the lesson reads no data")
         print(table(self.claims))
         failed = sum(not c.holds for c in self.claims)
         print(f"{len(self.claims) - failed} of {len(self.claims)} claims hold; {self._out / short}.png, .json; {seconds:.1f} s")
         if self._program:
-            raise SystemExit(1 if failed else 0)
-
-
-def _write(path: Path, write: Callable[[Any], Any]) -> None:
-    """Whole or not at all: into a file beside, then moved into place."""
-    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            write(file)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(beside, 0o666 & ~umask)  # mkstemp's files are private
-        os.replace(beside, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(beside)
-        raise
+            raise SystemExit(FAILS if failed else HOLDS)
 
 
 def _plain(x: Any) -> Any:

@@ -1,0 +1,52 @@
+"""Results in a folder: whole or not at all, and those of one run together."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+try:
+    import fcntl
+except ImportError:  # not on Windows: there two runs into one folder at the same moment may mix their files
+    fcntl = None  # type: ignore[assignment]
+
+
+@contextlib.contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """One run at a time writes into ``folder``. The lock goes with its process, however that ends."""
+    if fcntl is None:
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def write(folder: Path, files: dict[str, Callable[[Any], Any]]) -> None:
+    """Every file of ``files`` by its ``write(file)``: all are written beside their places, then moved into them."""
+    ready: dict[str, Path] = {}
+    with _alone_in(folder):
+        try:
+            for name, content in files.items():
+                for left in folder.glob(f".{name}.*"):  # of a run that was killed
+                    left.unlink()
+                handle, beside = tempfile.mkstemp(dir=folder, prefix=f".{name}.")
+                ready[name] = Path(beside)
+                with os.fdopen(handle, "wb") as file:
+                    content(file)
+                umask = os.umask(0)
+                os.umask(umask)
+                os.chmod(beside, 0o666 & ~umask)  # mkstemp's files are private
+            for name, path in ready.items():
+                os.replace(path, folder / name)
+        except BaseException:
+            for path in ready.values():
+                path.unlink(missing_ok=True)
+            raise

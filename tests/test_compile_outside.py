@@ -1,0 +1,336 @@
+"""What a compiled function depends on beside its arguments: it answers as the function does, or it says what has changed."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import pydgm as dgm
+from pydgm.compile import TraceError
+from pydgm.compile.selfcheck import same_bits as same_leaf
+from pydgm.distributions import Bernoulli, Normal, Uniform
+
+from .test_compile import copied, same_bits
+
+X = np.array([[0.5, -1.25], [0.0, 2.0]])
+
+
+class Holder:
+    shared = 1.0
+
+    def __init__(self) -> None:
+        self.own = 1.0
+        self.array = np.ones(2)
+
+
+class Outside:
+    """One thing outside of a function: how the function reads it, and how it is changed between two calls."""
+
+    def __init__(self, kind: str) -> None:
+        number, array, table, items, holder = 1.0, np.ones(2), {"w": np.ones(2)}, [1.0, 2.0], Holder()
+        clock, noise = itertools.count(1), np.random.default_rng(0)
+
+        def helper(x):
+            return x * number
+
+        def again() -> None:
+            nonlocal number, array
+            if kind in ("number", "through a helper", "through partial"):
+                number += 1.0
+            elif kind == "array":
+                array = array + 1.0
+            elif kind == "array in place":
+                array[1] += 1.0
+            elif kind == "dict":
+                table["w"] = table["w"] + 1.0
+            elif kind == "array of a dict in place":
+                table["w"][0] += 1.0
+            elif kind == "list":
+                items[0] += 1.0
+            elif kind == "attribute":
+                holder.own += 1.0
+            elif kind == "array of an attribute":
+                holder.array = holder.array + 1.0
+            elif kind == "attribute cast":
+                holder.array += 1.0
+            elif kind == "class attribute":
+                Holder.shared += 1.0
+
+        self.change = again
+        self.read = {
+            "number": lambda x: x * number,
+            "through a helper": helper,
+            "through partial": functools.partial(lambda f, x: f(x), helper),
+            "array": lambda x: x * array,
+            "array in place": lambda x: x * array,
+            "dict": lambda x: x * table["w"],
+            "array of a dict in place": lambda x: x * table["w"],
+            "list": lambda x: x * items[0],
+            "attribute": lambda x: x * holder.own,
+            "array of an attribute": lambda x: x * holder.array,
+            "attribute cast": lambda x: x * holder.array.astype("float32"),
+            "class attribute": lambda x: x * Holder.shared,
+            "counter": lambda x: x * next(clock),
+            "numpy.random": lambda x: x * np.random.standard_normal(),
+            "a generator": lambda x: x * noise.random(),
+            "a fresh generator": lambda x: x * np.random.default_rng().random(),
+        }[kind]
+
+
+VARIABLES = [
+    "number",
+    "through a helper",
+    "through partial",
+    "array",
+    "array in place",
+    "dict",
+    "array of a dict in place",
+    "list",
+]
+OBJECTS = ["attribute", "array of an attribute", "attribute cast", "class attribute"]
+MOVING = ["counter", "numpy.random", "a generator", "a fresh generator"]
+AROUND = st.lists(st.sampled_from(["tanh", "sin", "double", "sum", "grad"]), max_size=4)
+
+
+def around(names, inner):
+    """A random program around what reads the outside."""
+
+    def f(x):
+        y = inner(x)
+        for name in names:
+            y = {
+                "tanh": dgm.tanh,
+                "sin": dgm.sin,
+                "double": lambda y: 2.0 * y,
+                "sum": lambda y: y - dgm.sum(y, axis=0),
+                "grad": lambda y: dgm.grad(lambda z: dgm.sum(z * z * y))(y),
+            }[name](y)
+        return y
+
+    return f
+
+
+@settings(max_examples=150)
+@given(st.sampled_from(VARIABLES + OBJECTS), AROUND, st.lists(st.booleans(), min_size=8, max_size=8), st.booleans())
+def test_outer_state_is_noticed(kind, names, changes, donate) -> None:
+    """A variable at the next call; an attribute at the next call that is checked, 2, 4 or 8. Never a wrong answer there."""
+    outside = Outside(kind)
+    f = around(names, outside.read)
+    step = dgm.compile(f, donate=(0,) if donate else ())
+    changed = False
+    for call in range(1, 9):
+        looked_at = kind in VARIABLES or call in (2, 4, 8)
+        x = X.copy()
+        expected = f(X)
+        try:
+            result = step(x)
+        except TraceError:
+            assert changed
+            np.testing.assert_array_equal(x, X)  # nothing has happened
+            return
+        if looked_at:
+            same_bits(result, expected)
+        if changes[call - 1]:
+            outside.change()
+            changed = True
+    Holder.shared = 1.0
+
+
+@settings(max_examples=40)
+@given(st.sampled_from(MOVING), AROUND)
+def test_what_moves_by_itself_is_refused_by_the_second_call(kind, names) -> None:
+    step = dgm.compile(around(names, Outside(kind).read))
+    state = np.random.get_state()[1].copy()
+
+    def twice() -> None:
+        for _ in range(2):
+            step(X)
+
+    with pytest.raises(TraceError):
+        twice()
+    assert (np.random.get_state()[1] == state).all()
+
+
+@settings(max_examples=150)
+@given(
+    st.integers(0, 2),
+    st.lists(st.sampled_from([0.0, 1.0, 2.0, 3.0, 0.5, -1.0, -0.0]), min_size=2, max_size=5),
+    st.sampled_from(["float32", "float64", ">f8", "float16"]),
+    st.booleans(),
+)
+def test_exponents_of_every_kind(order, exponents, dtype, by_exponent) -> None:
+    """x**t for a float argument t: one program serves them all, also where x and t are 0, and in every derivative."""
+    x = X.astype(dtype)
+
+    def f(x, t):
+        def power(x, t):
+            return dgm.sum(x**t) + dgm.sum(dgm.abs(x) ** (2.0 * t))
+
+        g = power
+        for _ in range(order):
+            g = (lambda h: lambda x, t: dgm.sum(dgm.grad(h)(x, t)))(g)
+        return dgm.grad(g, argnums=1 if by_exponent else 0)(x, t)
+
+    step = dgm.compile(f)
+    with np.errstate(all="ignore"):
+        for t in exponents:
+            result, expected = step(x, t), f(x, t)
+            assert same_leaf(np.asarray(result), np.asarray(expected)), (t, result, expected)
+    assert step.traces == 1
+
+
+@settings(max_examples=60)
+@given(
+    st.sampled_from([">f8", ">f4", "float16", "float32", "float64", "longdouble"]),
+    st.sampled_from(["C", "F", "reversed", "strided"]),
+    AROUND,
+    st.booleans(),
+)
+def test_dtypes_and_layouts(dtype, layout, names, donate) -> None:
+    base = np.linspace(-1.0, 2.0, 24).reshape(4, 6).astype(dtype)
+    view = {"C": base, "F": np.asfortranarray(base), "reversed": base[::-1, ::-1], "strided": base[::2, ::3]}[layout]
+
+    def f(x):
+        return dgm.value_and_grad(lambda x: dgm.mean(around(names, dgm.tanh)(x)))(x)
+
+    step = dgm.compile(f, donate=(0,) if donate else ())
+    for _ in range(3):
+        x = view.copy(order="K") if donate else view
+        expected = f(view.copy(order="K") if donate else view)
+        result = step(x)
+        assert all(map(same_leaf, dgm.trees.leaves(result), dgm.trees.leaves(expected)))
+
+
+@settings(max_examples=40)
+@given(
+    st.sampled_from([Normal, Uniform, Bernoulli]),
+    st.sampled_from(["float32", "float64"]),
+    st.lists(st.floats(0.1, 3.0), min_size=2, max_size=4),
+)
+def test_distributions_of_numbers_keep_the_dtype(kind, dtype, numbers) -> None:
+    x = np.array([0.25, 0.0625], dtype)
+
+    def f(x, s):
+        p = kind(s) if kind is Bernoulli else kind(0.0, s)
+        return p.log_prob(x), p.entropy() + 0.0 * x
+
+    step = dgm.compile(f)
+    for s in numbers:
+        same_bits(step(x, s), f(x, s))
+    assert step.traces == 1
+
+
+class Marked(np.ndarray):
+    """A subclass that somebody wrote."""
+
+
+@pytest.mark.filterwarnings("ignore:the matrix subclass")
+@pytest.mark.parametrize("make", [lambda x: np.ma.array(x, mask=x > 1), np.matrix, lambda x: x.view(Marked)])
+def test_subclasses_are_refused_wherever_they_come_from(make) -> None:
+    outer = make(X)
+    for f, arguments in [
+        (dgm.sum, (make(X),)),
+        (lambda p: p["a"] * 2.0, ({"a": make(X)},)),
+        (lambda x: x + outer, (X,)),
+    ]:
+        with pytest.raises(TraceError, match="takes plain arrays"):
+            dgm.compile(f)(*arguments)
+
+
+def test_files_mapped_into_memory_are_arrays(tmp_path) -> None:
+    np.save(tmp_path / "x.npy", X)
+    x = np.load(tmp_path / "x.npy", mmap_mode="r")
+    step = dgm.compile(lambda x: dgm.tanh(x) * 2.0)
+    for _ in range(3):
+        same_bits(copied(step(x)), np.tanh(X) * 2.0)
+
+
+@settings(max_examples=60)
+@given(st.lists(st.sampled_from(["array", "replace", "number", "append", "key"]), min_size=8, max_size=8))
+def test_arguments_that_change_are_seen_at_every_call(changes) -> None:
+    """Dicts and lists are taken apart at each call, so whatever happens to them in between counts."""
+    tree = {"w": np.ones((2, 2)), "list": [1.0, 2.0], "n": 1}
+
+    def f(tree, x):
+        total = x * tree["w"] * tree["n"]
+        for number in tree["list"]:
+            total = total + number
+        return total + sum(1.0 for key in tree if key.startswith("extra"))
+
+    step = dgm.compile(f)
+    for i, change in enumerate(changes):
+        same_bits(step(tree, X), f(tree, X))
+        if change == "array":
+            tree["w"] += 1.0
+        elif change == "replace":
+            tree["w"] = tree["w"] * 2.0
+        elif change == "number":
+            tree["n"] += 1
+        elif change == "append":
+            tree["list"].append(float(i))
+        else:
+            tree[f"extra{i}"] = None
+
+
+def test_a_check_can_be_left_out_and_costs_a_run_of_the_function() -> None:
+    runs = []
+    for check in (True, False):
+        count = itertools.count()
+        step = dgm.compile(lambda x, count=count: (next(count), x * 2.0)[1], check=check)
+        for _ in range(100):
+            step(X)
+        runs.append(next(count))
+    assert runs == [1 + 6, 1]  # recorded; checked at calls 2, 4, 8, 16, 32, 64
+
+
+def test_noise_is_drawn_once_by_a_call_that_is_checked() -> None:
+    rng, again = dgm.random.Generator(0), dgm.random.Generator(0)
+    step = dgm.compile(lambda x: x + rng.normal((2, 2), "float64"), donate=0)
+    for _ in range(20):
+        np.testing.assert_array_equal(step(X.copy()), X + again.normal((2, 2), "float64"))
+
+
+def test_threads_debug_and_run_eagerly_each_for_itself() -> None:
+    import threading
+
+    step = dgm.compile(lambda x: x * 2.0)
+    seen = {}
+
+    def other() -> None:
+        step(X)
+        seen["traces"] = step.traces
+        with np.errstate(all="ignore"):
+            seen["nan"] = dgm.log(-np.ones(1))
+
+    with dgm.eager(), dgm.debug_nans():
+        step(X)
+        assert step.traces == 0
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join()
+    assert seen["traces"] == 1
+    assert np.isnan(seen["nan"]).all()
+
+
+def test_a_method_binds() -> None:
+    class Scale(dgm.Module):
+        w: object
+
+        @dgm.compile
+        def apply(self, x):
+            return self.w * x
+
+    for w in (np.ones(2), np.full(2, 3.0)):
+        same_bits(Scale(w).apply(X), w * X)
+    assert Scale.apply.traces == 1
+
+
+def test_namedtuples_of_numpy_keep_their_names() -> None:
+    step = dgm.compile(lambda x: np.linalg.slogdet(x).logabsdet + np.linalg.eigh(x).eigenvalues)
+    for _ in range(2):
+        np.testing.assert_allclose(step(np.eye(2) * 2.0), np.full(2, 2.0 * np.log(2.0) + 2.0))
