@@ -12,6 +12,8 @@ from typing import Any
 import pydgm as dgm
 from pydgm import nn
 
+from .contestants.pydgm import gan
+from .problems import problem
 from .race import Child, check_equal, command
 
 BATCHES = (64, 256, 1024, 4096, 8192)  # of 3 layers, 128 wide
@@ -68,6 +70,21 @@ def steps(peers: list[str], seconds: float) -> dict[str, Any]:
     return found
 
 
+def self_check(calls: int = 1000, times: int = 3) -> float:
+    """What the eager runs at calls 2, 4, 8, ... add to ``calls`` GAN steps, as a share of these: the least of a few tries."""
+    shares = []
+    for _ in range(times):
+        once, took = gan(problem("gan")), []
+        for _ in range(calls):
+            start = time.perf_counter()
+            once()
+            took.append(time.perf_counter() - start)
+        usual = statistics.median(took)
+        checked = [took[call - 1] for call in (2**k for k in range(1, calls.bit_length())) if call <= calls]
+        shares.append(sum(t - usual for t in checked) / (calls * usual))
+    return min(shares)
+
+
 def growth(peers: list[str], seconds: float = 1.0) -> dict[str, Any]:
     """What :func:`steps` and, in a child of its own, :func:`main` find."""
     argv, env = command("benchmarks.growth")
@@ -76,7 +93,7 @@ def growth(peers: list[str], seconds: float = 1.0) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Prints ``{"chain": {length: microseconds an operation}, "gradient_over_forward": {network: ratio}}``."""
+    """Prints ``{"chain": {length: us an operation}, "gradient_over_forward": {network: ratio}, "self_check": share}``."""
     dgm.backend.keep_freed_memory()
     found = interleaved({str(n): chain(n) for n in LENGTHS}, seconds=5.0)
     per_operation = {n: total / int(n) for n, total in found.items()}
@@ -90,7 +107,7 @@ def main() -> None:
 
         both = interleaved({"forward": lambda: loss(model), "gradient": lambda: dgm.value_and_grad(loss)(model)}, seconds=3.0)  # noqa: B023
         ratios[name] = both["gradient"] / both["forward"]
-    print(json.dumps({"chain": per_operation, "gradient_over_forward": ratios}))
+    print(json.dumps({"chain": per_operation, "gradient_over_forward": ratios, "self_check": self_check()}))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from benchmarks.contestants import pydgm as pydgm_steps
 from benchmarks.plot import plot
 from benchmarks.problems import STEPS, problem
 from benchmarks.race import check_equal, race
+from pydgm.data import published
 
 
 def test_contestants_agree_and_the_report_is_whole() -> None:
@@ -61,7 +62,13 @@ def test_the_figure(tmp_path) -> None:
     report = {
         "steps": {"gan": {"pydgm": figures, "numpy": figures}, "planar": {"pydgm": figures}},
         "products_us": {"gan": 70.0},
-        "growth": {"batch": grown, "depth": grown, "chain": {"10": 1.0, "100": 1.1}, "gradient_over_forward": {"a": 3.0}},
+        "growth": {
+            "batch": grown,
+            "depth": grown,
+            "chain": {"10": 1.0, "100": 1.1},
+            "gradient_over_forward": {"a": 3.0},
+            "self_check": 0.01,
+        },
         "versions": {"processor": "abacus"},
         "date": "2000-01-01",
     }
@@ -93,6 +100,7 @@ def test_the_scoreboard(tmp_path, monkeypatch, capsys) -> None:
     rows = np.concatenate([half, half], axis=1)
     np.savez(folder / "dna.npz", train=rows, valid=rows[:5], test=rows)
     monkeypatch.setenv("PYDGM_DATA", str(tmp_path))
+    monkeypatch.setattr(published, "CONTENT", {})
     monkeypatch.setattr(scoreboard, "SETS", ("dna",))
     monkeypatch.setattr(scoreboard, "RECIPES", {"dna": scoreboard.Recipe(8, 800, 0.5, 0.0, 2)})
     assert main(["scoreboard", "--json", str(tmp_path / "s.json")]) == 0
