@@ -54,6 +54,13 @@ def array(x: Any, what: str) -> None:
         raise ArgumentError(f"{what}: wanted an array, got {kind_text(x)}{hint}")
 
 
+def width(x: Any, n: int, what: str) -> None:
+    """Raise unless ``x`` is an array (..., n)."""
+    array(x, what)
+    if x.ndim == 0 or x.shape[-1] != n:
+        raise ShapeError(f"{what}: wanted an array (..., {n}), got {shape_text(x)}")
+
+
 def parameter(x: Any, what: str) -> None:
     """Raise :class:`ArgumentError` for what is neither a number nor an array."""
     if not is_array(seen(x)) and (isinstance(seen(x), bool) or not isinstance(seen(x), int | float)):

@@ -16,7 +16,7 @@ from . import autodiff as ad
 from . import checks, trees
 from .autodiff import Tensor
 from .backend import Array, is_array, is_floating, to_numpy, xp, zeros
-from .errors import ArgumentError, DomainError, ShapeError, caller, kind_text, shape_text
+from .errors import ArgumentError, DomainError, caller, kind_text, shape_text
 from .random import Generator
 
 if TYPE_CHECKING:
@@ -118,6 +118,11 @@ class Module:
         cls._fields = tuple([(f.name, bool(f.metadata.get("static"))) for f in fields])
         trees.register(cls, _split, _join, attributes=True)
 
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        raise ArgumentError(
+            f"{type(self).__name__} is a Module and no array: np.save and np functions take its arrays, dgm.trees.leaves(model)"
+        )
+
     def __repr__(self) -> str:
         def short(value: Any) -> str:
             if is_array(value):
@@ -196,9 +201,7 @@ class Linear(Module):
     def __call__(self, x: Array) -> Array:
         """Raises :class:`~pydgm.errors.ShapeError` where ``x`` is of another width."""
         n_in, n_out = self.weight.shape
-        checks.array(x, f"Linear({n_in} -> {n_out})")
-        if x.ndim == 0 or x.shape[-1] != n_in:
-            raise ShapeError(f"Linear({n_in} -> {n_out}): wanted an array (..., {n_in}), got {shape_text(x)}")
+        checks.width(x, n_in, f"Linear({n_in} -> {n_out})")
         return x @ self.weight + self.bias
 
 

@@ -2,7 +2,9 @@
 
 Each is a pair of pure functions: ``state = opt.init(model)``, then ``model, state = opt.update(model, gradient, state)``.
 Nothing is changed in place; models, gradients and states are trees. Every optimiser *descends*: to climb an objective,
-hand it the gradient of minus the objective. ``learning_rate`` is a number, or a function of the step 0, 1, 2, ...
+hand it the gradient of minus the objective. ``learning_rate`` is a number, or a function of the step 0, 1, 2, ... Such a
+schedule is part of the compiled step, where a step has no known value: written with ``np.cos``, ``np.minimum`` or ``np.where``
+it works, with ``math.cos``, ``min`` or ``if`` it is refused.
 """
 
 from __future__ import annotations

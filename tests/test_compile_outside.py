@@ -334,3 +334,33 @@ def test_namedtuples_of_numpy_keep_their_names() -> None:
     step = dgm.compile(lambda x: np.linalg.slogdet(x).logabsdet + np.linalg.eigh(x).eigenvalues)
     for _ in range(2):
         np.testing.assert_allclose(step(np.eye(2) * 2.0), np.full(2, 2.0 * np.log(2.0) + 2.0))
+
+
+def test_a_constant_changed_and_changed_back_is_noticed() -> None:
+    table = np.ones(2)
+
+    def f(x):
+        y = x * table
+        table[:] = 5.0
+        y = y + x * table
+        table[:] = 1.0
+        return y
+
+    step = dgm.compile(f)
+    step(X)
+    with pytest.raises(TraceError):
+        step(X)
+
+
+def test_the_source_that_is_shown_gives_the_same_bits() -> None:
+    """Also where buffers lie in another memory order."""
+
+    def f(a, b):
+        return dgm.sum(dgm.tanh(a.T + b) * 2.0 + b, axis=0), dgm.exp(a.T) @ b.T
+
+    a, b = np.asfortranarray(np.linspace(-1.0, 1.0, 30).reshape(5, 6)), np.linspace(0.0, 1.0, 30).reshape(6, 5)
+    step = dgm.compile(f)
+    result = step(a, b)
+    space = dict(step.constants)
+    exec(step.source, space)
+    same_bits(list(result), space["f"](a, b))

@@ -405,6 +405,7 @@ BLOCKS = {
     "field set": Misuse(set_field, r"dataclasses.replace\(model, activation=...\)", AttributeError),
     "field deleted": Misuse(delete_field, "not changed in place", AttributeError),
     "__init__ as in PyTorch": Misuse(Torchlike, "in a classmethod, init", AttributeError),
+    "model as an array": Misuse(lambda: np.asarray(mlp()), "is a Module and no array", TypeError),
     "symbol below 0": Misuse(lambda: nn.Embedding.init(rng(), 5, 2)(np.array([-1])), "wanted values from 0 to 4", ValueError),
     "symbol beyond": Misuse(lambda: nn.Embedding.init(rng(), 5, 2)(np.array([5])), "wanted values from 0 to 4", ValueError),
     "channels of a Conv2d": Misuse(lambda: nn.Conv2d.init(rng(), 1, 2, 3)(np.ones((1, 2, 5, 5))), "conv2d", ValueError),
@@ -518,6 +519,12 @@ MODELS = {
         lambda: rbm.fit(RBM.init(rng(), 6, 3), [255.0 + dgm_rows(3)], rng()), "binary units", ValueError
     ),
     "RBM of another width": Misuse(lambda: rbm.fit(RBM.init(rng(), 6, 3), [dgm_rows(3, 5)], rng()), r"\(n, 6\)", ValueError),
+    "RBM, hidden from another width": Misuse(
+        lambda: RBM.init(rng(), 6, 3).hidden(dgm_rows(3, 5)), r"\(..., 6\), got \(3, 5\)", ValueError
+    ),
+    "mixture of other points": Misuse(
+        lambda: GaussianMixture.init(rng(), rng().normal((9, 2)), 2).log_prob(Y), r"\(..., 2\), got \(8, 1\)", ValueError
+    ),
     "RBM without batches": Misuse(lambda: rbm.fit(RBM.init(rng(), 6, 3), [], rng()), "no batches", ValueError),
     "RBM, no steps": Misuse(lambda: rbm.fit(RBM.init(rng(), 6, 3), [dgm_rows(3)], rng(), k=0), "k = 0", ValueError),
     "RBM too large to count": Misuse(lambda: rbm.log_partition(RBM.init(rng(), 30, 30)), "at most 24", ValueError),

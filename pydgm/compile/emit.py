@@ -198,9 +198,10 @@ def emit(plan: Plan, inputs: list[Node], outputs: list[Any], title: str) -> tupl
     buffers: list[str] = []
     for prototype in plan.buffers:
         name = w.fresh(f"buffer_{len(buffers)}")
-        w.space[name] = _empty(prototype)
-        order = "" if w.space[name].flags.c_contiguous else "  # in another memory order"
-        w.heads.append(f"{name} = np.empty({prototype.shape}, np.{prototype.dtype.name}){order}")
+        shape, turned = _memory_order(prototype)
+        made = f"np.empty({shape}, {w.text(prototype.dtype)})"
+        w.heads.append(f"{name} = {made}{'' if turned == sorted(turned) else f'.transpose({turned})'}")
+        w.space[name] = numpy.empty(shape, prototype.dtype).transpose(turned)
         buffers.append(name)
     line = ""
     for step, into in plan.steps:
@@ -232,11 +233,10 @@ def emit(plan: Plan, inputs: list[Node], outputs: list[Any], title: str) -> tupl
     return w.space["program"], source, {name: w.space[name] for name in w.constants.values()}
 
 
-def _empty(node: Node) -> Any:
-    """An array for values like this one: axes lie in memory in the order of its strides."""
+def _memory_order(node: Node) -> tuple[tuple[int, ...], list[int]]:
+    """The shape of an array for values like this one, its axes in the order of their strides, and how to turn them back."""
     axes = sorted(range(len(node.shape)), key=lambda i: -node.strides[i])
-    held = numpy.empty([node.shape[i] for i in axes], node.dtype)
-    return held.transpose([axes.index(i) for i in range(len(axes))])
+    return tuple([node.shape[i] for i in axes]), [axes.index(i) for i in range(len(axes))]
 
 
 def _described(x: Any) -> str:

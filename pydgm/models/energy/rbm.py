@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy
 
-from ... import trees
+from ... import checks, trees
 from ...autodiff import (
     add,
     astype,
@@ -73,18 +73,23 @@ class RBM(Module):
 
     def energy(self, v: Array, h: Array) -> Array:
         """-(v' W h + b' v + a' h): (..., visible) and (..., hidden) -> (...)."""
+        checks.width(v, self.W.shape[0], "RBM: visible units")
+        checks.width(h, self.W.shape[1], "RBM: hidden units")
         return -(sum((v @ self.W) * h, axis=-1) + v @ self.b + h @ self.a)
 
     def free_energy(self, v: Array) -> Array:
         """F(v) = -b' v - sum_j log(1 + exp(a_j + (v' W)_j)): (..., visible) -> (...)."""
+        checks.width(v, self.W.shape[0], "RBM: visible units")
         return -(v @ self.b) - sum(softplus(v @ self.W + self.a), axis=-1)
 
     def hidden(self, v: Array) -> Array:
         """P(h_j = 1 | v): (..., visible) -> (..., hidden)."""
+        checks.width(v, self.W.shape[0], "RBM: visible units")
         return sigmoid(v @ self.W + self.a)
 
     def visible(self, h: Array) -> Array:
         """P(v_i = 1 | h): (..., hidden) -> (..., visible)."""
+        checks.width(h, self.W.shape[1], "RBM: hidden units")
         return sigmoid(h @ matrix_transpose(self.W) + self.b)
 
     def gibbs(self, rng: Any, v: Array, steps: int) -> Array:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 
+from ... import checks
 from ...autodiff import (
     cholesky,
     diagonal,
@@ -51,6 +52,7 @@ class GaussianMixture(Module):
 
     def log_joint(self, x: Array) -> Array:
         """log pi_k + log N(x_n; mu_k, Sigma_k): (n, d) -> (n, K)."""
+        checks.width(x, self.means.shape[1], "GaussianMixture: points")
         away = matrix_transpose(expand_dims(x, axis=0) - expand_dims(self.means, axis=1))  # (K, d, n)
         squares = sum(square(solve(self.L, away)), axis=1)
         log_det = sum(log(diagonal(self.L)), axis=-1)
