@@ -46,6 +46,9 @@ class _Same:
     def __hash__(self) -> int:  # equal arrays need not be the same object: equality decides
         return 0
 
+    def __repr__(self) -> str:
+        return shape_text(self.value)
+
 
 def _equal(a: Any, b: Any) -> bool:
     if a is b:

@@ -29,8 +29,9 @@ from ..errors import ArgumentError, caller, kind_text
 from ..random import Generator
 from .emit import emit
 from .plan import plan
-from .record import Node, Recorder, Step, Traced, TraceError, nodes, refuse_subclass
+from .record import Recorder, refuse_subclass
 from .selfcheck import first_difference, parted
+from .traced import Node, Step, Traced, TraceError, nodes
 from .unpack import constants_in, exactly, packer, unpacker
 from .watch import Noise, Watched, check, constants_of, watch
 

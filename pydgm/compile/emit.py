@@ -18,8 +18,8 @@ import numpy
 
 from .. import backend
 from .plan import COPIES, REDUCTIONS, Plan
-from .record import Draw, Node, Step
 from .simplify import identity
+from .traced import Draw, Node, Step
 
 _INFIX = {operator.add: "+", operator.sub: "-", operator.mul: "*", operator.truediv: "/", operator.pow: "**"}
 _INFIX |= {operator.mod: "%", operator.floordiv: "//", operator.and_: "&", operator.or_: "|", operator.xor: "^"}

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy
 
 from .. import backend
-from .record import Node, Step, nodes_in
 from .simplify import simplify
+from .traced import Node, Step, nodes_in
 
 
 class Placed(NamedTuple):

@@ -13,7 +13,7 @@ import numpy
 
 from .. import trees
 from ..errors import shape_text
-from .record import Node, Step
+from .traced import Node, Step
 
 
 def same_bits(a: Any, b: Any) -> bool:

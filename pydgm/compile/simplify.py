@@ -12,7 +12,7 @@ from typing import Any
 import numpy
 
 from .. import backend
-from .record import Draw, Node, Step, nodes_in
+from .traced import Draw, Node, Step, nodes_in
 
 _LARGE = 1 << 22  # bytes: constants larger than this are not compared
 _ARITHMETIC = {numpy.add, numpy.subtract, numpy.multiply, numpy.divide}

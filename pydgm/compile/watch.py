@@ -23,7 +23,8 @@ import numpy
 
 from .. import trees
 from ..backend import fingerprint
-from .record import Recorder, TraceError, arrays_in
+from .record import Recorder
+from .traced import TraceError, arrays_in
 
 _SAMPLE = 1024
 _SMALL = 256  # leaves of a tree that is watched
