@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 import pydgm as dgm
 from pydgm import distributions as dist
 from pydgm import nn, optim
+from pydgm.compile import TraceError
 
 
 def random(seed: int = 0) -> dgm.random.Generator:
@@ -257,3 +259,46 @@ def test_blocks_run_on_the_bare_standard() -> None:
             assert "no_float64" in str(leaf.device)
     finally:
         dgm.use("numpy")
+
+
+def test_models_of_steps_are_ones_own() -> None:
+    """What was returned is not written over later, so a list of them, and the best of them, is what it says."""
+    rng = dgm.random.Generator(0)
+    model, x = nn.MLP.init(rng, [2, 3, 1]), rng.normal((16, 2))
+    every = list(optim.steps(model, lambda m, x: dgm.mean((m(x) - 1.0) ** 2), optim.adam(0.1), [(x,)] * 5))
+    losses = [float(dgm.mean((m(x) - 1.0) ** 2)) for m in every]
+    assert len(every) == 6
+    assert losses == sorted(losses, reverse=True)
+    np.testing.assert_array_equal(every[0].layers[0].weight, model.layers[0].weight)
+    last = optim.fit(model, lambda m, x: dgm.mean((m(x) - 1.0) ** 2), optim.adam(0.1), [(x,)] * 5)
+    np.testing.assert_array_equal(every[-1].layers[0].weight, last.layers[0].weight)
+
+
+def test_a_failed_training_leaves_model_and_noise_as_they_were() -> None:
+    rng = dgm.random.Generator(0)
+    model = nn.MLP.init(rng, [2, 3, 1])
+    kept, state = dgm.trees.map(np.array, model), rng.state()
+
+    def loss(model, x):
+        return dgm.mean(model(x + rng.normal((8, 2))) ** 2) + np.random.rand()
+
+    with pytest.raises(TraceError):
+        optim.fit(model, loss, optim.adam(0.1), [(np.ones((8, 2), "float32"),)])
+    assert rng.state() == state
+    for a, b in zip(dgm.trees.leaves(kept), dgm.trees.leaves(model), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("eager", [False, True])
+def test_training_of_numbers_that_only_look_like_mistakes(eager) -> None:
+    """A loss on single numbers, pairs of points, weights for each row: none of them is labels in the wrong shape."""
+    rng = dgm.random.Generator(0)
+    model, x = nn.MLP.init(rng, [1, 4, 1]), rng.normal((6, 1))
+
+    def pairs(model, x, weights):
+        y = model(x)[:, 0]
+        return dgm.mean((y[:, None] - y) ** 2 * weights[:, None]) - dgm.mean(y)
+
+    with dgm.eager() if eager else contextlib.nullcontext():
+        optim.fit(model, pairs, optim.sgd(0.1), [(x, np.ones(6, "float32"))] * 3)
+        optim.fit({"w": np.ones(3)}, lambda p, t: dgm.sum(p["w"] ** 2) * t, optim.sgd(0.1), [(0.5,), (0.25,)])
