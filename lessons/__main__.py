@@ -127,4 +127,5 @@ def run(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    status.guard()
     sys.exit(main())

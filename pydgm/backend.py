@@ -188,9 +188,17 @@ def is_array(x: object) -> bool:
     return hasattr(x, "shape") and hasattr(x, "dtype") and not isinstance(x, type)
 
 
+def is_floating_dtype(dtype: Any) -> bool:
+    """True for real floating-point dtypes, whichever library, byte order and spelling."""
+    kind = getattr(dtype, "kind", None)
+    if kind is None and isinstance(dtype, str):
+        kind = numpy.dtype(dtype).kind
+    return kind == "f" if kind is not None else "float" in str(dtype)
+
+
 def is_floating(x: Array) -> bool:
-    """True for real floating-point dtypes, whichever library and byte order: what has derivatives here."""
-    return getattr(x.dtype, "kind", "") == "f" or "float" in str(x.dtype)
+    """True for arrays of real floating-point numbers: what has derivatives here."""
+    return is_floating_dtype(x.dtype)
 
 
 def is_complex(x: Array) -> bool:
@@ -208,8 +216,8 @@ def seen(x: Any) -> Any:
 def fingerprint(x: Array, sample: int | None = None) -> int:
     """Of the numbers in ``x``: of all, or of about ``sample`` of them, evenly spread."""
     host = to_numpy(x)
-    flat = host.reshape(-1) if host.flags.c_contiguous else host.ravel(order="K")
-    step = 1 if sample is None else max(1, flat.size // sample)
+    flat: Any = host.reshape(-1) if host.flags.c_contiguous else host.flat
+    step = 1 if sample is None else max(1, host.size // sample)
     return 0 if host.dtype.hasobject else zlib.crc32(flat[::step].tobytes())
 
 

@@ -23,7 +23,7 @@ def caller() -> str:
     frame = sys._getframe(1)
     while frame is not None:
         file = frame.f_code.co_filename
-        if not _is_library(file):
+        if not _is_library(file) and (file, frame.f_code.co_name) != ("<string>", "__init__"):  # a dataclass's own
             code = linecache.getline(file, frame.f_lineno).strip()
             return f"at {os.path.basename(file)}:{frame.f_lineno}" + (f": {code}" if code else "")
         frame = frame.f_back  # type: ignore[assignment]

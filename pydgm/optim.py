@@ -9,6 +9,7 @@ it works, with ``math.cos``, ``min`` or ``if`` it is refused.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, TypeVar
@@ -156,7 +157,9 @@ def fit(
     Raises: ``ValueError`` where there are no batches; :class:`~pydgm.errors.DomainError` for NaN or infinity in the first
     batch, :class:`~pydgm.errors.NaNError` once the loss is not finite (on a GPU, where asking costs, every hundredth time and
     at the end); :class:`~pydgm.errors.ArgumentError` for a loss that does not depend on the model; :class:`ShapeError` where a
-    batch's (n,) meets the model's (n, 1), which broadcasting would make (n, n).
+    batch's (n,) meets the model's (n, 1), which broadcasting would make (n, n). What a distribution or a layer refuses, like
+    labels that no class has, is looked for in the first batch and where the compiled step is checked (batches 2, 4, 8, ...);
+    the broadcasting, where the step is compiled.
     """
     last = model
     for last in _training(model, loss, optimizer, batches, after):  # noqa: B007
@@ -230,6 +233,8 @@ def _training(
     if not made:
         raise ValueError("fit: there were no batches: an iterator that was used up, or empty")
     _check_loss(value, made)
+    for w, path in zip(trees.leaves(model), trees.paths(trees.flatten(model)[1], "model"), strict=True):
+        checks.finite(w, f"fit: after the last step {path}")
 
 
 def _check_arguments(model: Tree, loss: Any, optimizer: Any, batches: Any) -> None:
@@ -262,21 +267,21 @@ def _check_loss(value: Any, made: int) -> None:
 
 
 def _check_meetings(inputs: list[Any], recorded: list[Any]) -> None:
-    """Refuse what broadcasting hides: labels (n,) against the model's (n, 1), which give (n, n), and one label for all rows."""
-    own = {id(x): x for x in inputs if x.array and x.name.startswith("batch")}  # what is in the batch, or made of it alone
-    lengths = {x.shape[0] for x in own.values() if x.shape}
+    """Refuse what broadcasting hides: labels (n,) against the model's (n, 1), or the other way round, which give (n, n); and
+    one label for all rows, (1, 1) against (n, 1)."""
+    own = {id(x) for x in inputs if x.array and x.name.startswith("batch")}  # what is in the batch, or made of it alone
+    lengths = {x.shape[0] for x in inputs if id(x) in own and x.shape and x.shape[0] > 1}
     for step in recorded:
         arguments = [x for x in step.args if hasattr(x, "shape") and hasattr(x, "line")]
-        if len(arguments) == 1 and id(arguments[0]) in own and step.out.shape == arguments[0].shape:
-            own[id(step.out)] = step.out
-        if not isinstance(step.function, numpy.ufunc) or len(arguments) != 2:
+        if arguments and all(id(x) in own for x in arguments):
+            own.add(id(step.out))
+        if not isinstance(step.function, numpy.ufunc) and step.function is not numpy.where:
             continue
-        for x, other in (arguments, arguments[::-1]):
+        for x, other in itertools.permutations(arguments, 2):
             if id(x) not in own or id(other) in own:
                 continue
-            n = max(lengths)
-            crossed = x.shape == (n,) and other.shape == (n, 1) and n > 1
-            single = len(x.shape) == len(other.shape) and x.shape[:1] == (1,) and other.shape[0] == n > 1 and len(lengths) > 1
+            crossed = any({x.shape, other.shape} == {(n,), (n, 1)} for n in lengths)
+            single = x.shape == (1,) * len(other.shape) and len(x.shape) > 1 and other.shape[0] in lengths
             if crossed or single:
                 raise ShapeError(
                     f"fit: {x.shape} of the batch meets {other.shape} of the model and becomes {step.out.shape} "

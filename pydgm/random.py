@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from . import backend, checks
@@ -25,6 +28,9 @@ class Generator:
         notes = backend.recorder()
         if notes is not None:
             return notes.draw(self, method, dtype, *arguments)
+        for thread, states in _watchers:
+            if thread == threading.get_ident():
+                states.setdefault(id(self), (self, self.state()))
         return self.draw_now(method, dtype, *arguments)
 
     def draw_now(self, method: str, dtype: str, *arguments: Any) -> Array:
@@ -85,6 +91,20 @@ class Generator:
             raise ValueError(f"batches of {size} from {n} examples: wanted between 1 and {n}")
         order = self.permutation(n)
         return (order[i : i + size] for i in range(0, n - size + 1, size))
+
+
+_watchers: list[tuple[int, dict[int, tuple[Generator, Any]]]] = []
+
+
+@contextmanager
+def states_before(states: dict[int, tuple[Generator, Any]]) -> Iterator[None]:
+    """Write down where each generator stood before this thread first drew from it."""
+    watcher = (threading.get_ident(), states)
+    _watchers.append(watcher)
+    try:
+        yield
+    finally:
+        _watchers.remove(watcher)
 
 
 def _not_while_recording(what: str) -> None:

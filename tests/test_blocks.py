@@ -301,4 +301,6 @@ def test_training_of_numbers_that_only_look_like_mistakes(eager) -> None:
 
     with dgm.eager() if eager else contextlib.nullcontext():
         optim.fit(model, pairs, optim.sgd(0.1), [(x, np.ones(6, "float32"))] * 3)
+        optim.fit(model, lambda m, x, w: -dgm.mean(w * dgm.log_softmax(m(x))), optim.sgd(0.1), [(x, np.ones((1, 3), "f"))] * 2)
+        optim.fit(model, lambda m, x, b: dgm.mean(b * m(x)[:, 0]), optim.sgd(0.1), [(x, np.ones(1, "f"))] * 2)
         optim.fit({"w": np.ones(3)}, lambda p, t: dgm.sum(p["w"] ** 2) * t, optim.sgd(0.1), [(0.5,), (0.25,)])

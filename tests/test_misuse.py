@@ -6,6 +6,7 @@ import collections
 import dataclasses
 import itertools
 import math
+import pickle
 import random
 import re
 import types
@@ -166,6 +167,9 @@ ENGINE = {
     "index of no class": Misuse(lambda: dgm.take_along_axis(X, np.full((8, 1), -1)), "wanted values from 0 to 1", ValueError),
     "einsum with dots": Misuse(lambda: dgm.einsum("...i->i", X), 'write "ij,jk->ik"', ValueError),
     "conv of other channels": Misuse(lambda: dgm.conv2d(np.ones((1, 2, 5, 5)), np.ones((3, 4, 2, 2))), "conv2d", ValueError),
+    "remainder of a tensor": Misuse(lambda: dgm.grad(lambda x: dgm.sum(x % 0.3))(V), "dgm.floor", TypeError),
+    "tensor pickled": Misuse(lambda: dgm.grad(lambda x: pickle.loads(pickle.dumps(x)))(2.0), "is not pickled", TypeError),
+    "tensor made complex": Misuse(lambda: dgm.grad(lambda x: dgm.sum(x.astype(complex)))(V), "complex numbers", TypeError),
     "an unknown container": Misuse(
         lambda: dgm.grad(lambda t: t["a"])(collections.OrderedDict(a=1.0)), "no container", TypeError
     ),
@@ -343,6 +347,9 @@ COMPILED = {
     "printing with a format": Misuse(lambda: calls(lambda x: f"{x[0]:.2f}" and x, V), "cannot use the value"),
     "mask as an index": Misuse(lambda: calls(lambda x: x[x > 3.0], V), "shape of the result depends"),
     "in place": Misuse(lambda: calls(in_place, V), "write x = x"),
+    "outer array indexed by an argument": Misuse(lambda: calls(lambda i: V[i], np.array([0])), r"dgm.take\(array, x, axis=0\)"),
+    "a method that is not recorded": Misuse(lambda: calls(lambda x: x.argsort(), V), r"write np.argsort\(x\)"),
+    "rounded": Misuse(lambda: calls(lambda x, t: x * round(t), V, 0.3), "cannot use the value"),
     "errstate": Misuse(lambda: calls(quiet, V), "put it around the call"),
     "outer array written inside": Misuse(lambda: calls(moved, V), "changed in place afterwards|has changed|no longer does"),
     "donated, used again": Misuse(donated_twice, "was donated to an earlier call"),
@@ -469,6 +476,20 @@ BLOCKS = {
         lambda: fit(batches=[(X, Y[:, 0])]), r"\(8,\) of the batch meets \(8, 1\)", ValueError
     ),
     "one label for all rows": Misuse(lambda: fit(batches=[(X, Y[:1])]), r"\(1, 1\) of the batch meets \(8, 1\)", ValueError),
+    "labels (n, 1) against (n,)": Misuse(
+        lambda: fit(loss=lambda m, x, y: dgm.mean((m(x)[:, 0] - y) ** 2)), r"\(8, 1\) of the batch meets \(8,\)", ValueError
+    ),
+    "labels made of the batch": Misuse(
+        lambda: fit(loss=lambda m, x, y: dgm.mean((m(x)[:, 0] - (y - dgm.mean(y))) ** 2)), "of the batch meets", ValueError
+    ),
+    "labels in a where": Misuse(
+        lambda: fit(loss=lambda m, x, y: dgm.mean(dgm.where(y[:, 0] > 0, m(x), 0.0))), "of the batch meets", ValueError
+    ),
+    "a last step into NaN": Misuse(
+        lambda: fit(np.zeros(3), lambda w, x: dgm.sum(dgm.sqrt(w * w)) + dgm.sum(w * x), batches=[(np.ones(3),)]),
+        "after the last step model holds NaN",
+        ValueError,
+    ),
     "loss that ignores the model": Misuse(
         lambda: fit(loss=lambda m, x, y: dgm.mean(x)), "does not depend on the model", TypeError
     ),

@@ -22,7 +22,7 @@ OPTIONS = {
     "argmax": [(), (0,), (1,), {"axis": 1}, {"axis": 1, "keepdims": True}],
     "cumsum": [(), (0,), (1, float), {"axis": 2}],
     "reshape": [((3, 6),), (-1,), ((3, 6), "C"), ((3, 6), "F"), ((9, 2), {"order": "F"})],
-    "ravel": [(), ("C",), ("F",)],
+    "ravel": [(), ("C",), ("F",), ("K",), ("A",)],
     "squeeze": [(), (0,)],
     "expand_dims": [(0,), (1,), {"axis": -1}],
     "broadcast_to": [((4, 2, 3, 3),)],
@@ -148,3 +148,22 @@ def test_methods_in_one_chain() -> None:
         assert value == pytest.approx(f(X), rel=1e-12)
         assert slope.shape == X.shape
     dgm.testing.check_grads(f, [X], order=1)
+
+
+@pytest.mark.parametrize("order", ["C", "F", "A", "K"])
+@pytest.mark.parametrize("layout", [np.ascontiguousarray, np.asfortranarray, lambda x: x[::-1].swapaxes(0, 2)])
+def test_memory_orders(order, layout) -> None:
+    """Where the order of elements depends on memory, a tensor does not guess."""
+    x, weights = layout(X), np.arange(18.0)
+    for form in (lambda x: x.reshape(18, order=order), lambda x: np.ravel(x, order), lambda x: x.T.copy(order).reshape(18)):
+        try:
+            value, _ = dgm.value_and_grad(lambda x, form=form: dgm.sum(form(x) * weights))(x)
+        except TypeError:
+            continue
+        assert value == pytest.approx(np.sum(form(x) * weights))
+
+
+def test_errors_of_constructors_name_the_users_line() -> None:
+    for do in (lambda: dgm.distributions.Normal(0.0, -1.0), lambda: dgm.nn.MLP([2, 1])):
+        with pytest.raises((ValueError, TypeError), match=r"at test_numpy_forms.py:\d+: for do in"):
+            do()

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 
-from ..backend import Array, is_array, recorded, xp
-from .tensor import operation
+from ..backend import Array, is_array, is_floating_dtype, recorded, xp
+from ..errors import ArgumentError
+from .tensor import Tensor, named, operation
 
 
 @operation()
@@ -19,9 +20,28 @@ def stop_gradient(x: Array, /) -> Array:
 
 
 @operation(lambda g, y, x, dtype: astype(g, x.dtype))
-def astype(x: Array, dtype: object) -> Array:
-    """``x`` converted to ``dtype``; the gradient is converted back."""
+def _as_floats(x: Array, dtype: object) -> Array:
     return xp.astype(x, dtype)
+
+
+@operation()
+def _as_others(x: Array, dtype: object) -> Array:
+    return xp.astype(x, dtype)
+
+
+def astype(x: Array, dtype: object) -> Array:
+    """``x`` converted to ``dtype``; the gradient is converted back. Integers and booleans are steps, and count as constants.
+
+    Raises :class:`~pydgm.errors.ArgumentError` for a tensor that is to become complex.
+    """
+    if is_floating_dtype(dtype):
+        return _as_floats(x, dtype)
+    if type(x) is Tensor and "complex" in str(dtype):
+        raise ArgumentError("astype: complex numbers have no derivative here")
+    return _as_others(x, dtype)
+
+
+named["astype"] = astype
 
 
 @operation(lambda g, y, a, b: g, lambda g, y, a, b: g, broadcasts=True)

@@ -40,6 +40,13 @@ def _power(x: Any, p: Any) -> Any:
     return elementwise.square(x) if type(p) is int and p == 2 else elementwise.pow(x, p)
 
 
+def _no_remainder(self: Any, other: Any) -> Any:
+    raise ArgumentError("x % y and x // y have no derivative in pydgm: write x - y * dgm.floor(x / y), dgm.floor(x / y)")
+
+
+for _name in ("mod", "floordiv", "divmod"):
+    _binary(_name, _no_remainder)
+
 setattr(Tensor, "__pow__", _power)
 setattr(Tensor, "__rpow__", lambda self, other: elementwise.pow(other, self))
 setattr(Tensor, "__neg__", elementwise.negative)
@@ -62,7 +69,7 @@ class _Known(NamedTuple):
 
 
 _HARMLESS = {
-    "order": ("C", "K", "A"),
+    "order": ("C",),
     "ddof": (0,),
     "correction": (0,),
     "mode": ("raise", "constant"),
@@ -106,6 +113,8 @@ def _dot(a: Any, b: Any) -> Any:
 
 def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
     whole_matrix = x.ndim == 2 if axis is None else isinstance(axis, tuple)
+    if ord is not None and axis is None and x.ndim > 2:
+        raise ArgumentError(f"np.linalg.norm: of an array of {x.ndim} axes NumPy wants axis= beside ord=")
     if ord is not None and not (ord == "fro" and whole_matrix) and not (ord == 2 and not whole_matrix):
         raise ArgumentError(f"np.linalg.norm: of the norms only the Euclidean one is known to tensors, not ord={ord!r}")
     return reductions.vector_norm(x, axis=axis, keepdims=keepdims)
@@ -154,6 +163,14 @@ def _take(x: Any, indices: Any, axis: int | None = None) -> Any:
     return shapes.getitem(x, (slice(None),) * shapes.axis_of(x, axis) + (indices,))  # counts from the end below 0, as NumPy
 
 
+def _take_along_axis(x: Any, indices: Any, axis: int | None = -1) -> Any:
+    return shapes.take_along_axis(_flat_unless(x, axis), indices, 0 if axis is None else axis)
+
+
+def _concatenate(arrays: Any, axis: int | None = 0) -> Any:
+    return shapes.concat([_flat_unless(x, axis) for x in arrays], axis or 0)
+
+
 def _size(x: Any, axis: int | None = None) -> int:
     return int(x.size if axis is None else x.shape[axis])
 
@@ -193,15 +210,15 @@ _NUMPY: dict[Any, _Known] = {
     numpy.pad: _known(_pad, "array:x pad_width:widths mode-"),
     numpy.diagonal: _known(_diagonal, "a:x offset axis1 axis2"),
     numpy.linalg.diagonal: _known(lambda x, offset=0: _diagonal(x, offset, -2, -1), "x offset"),
-    numpy.concatenate: _known(shapes.concat, "arrays axis out- dtype- casting-"),
+    numpy.concatenate: _known(_concatenate, "arrays axis out- dtype- casting-"),
     numpy.stack: _known(shapes.stack, "arrays axis out- dtype- casting-"),
     numpy.take: _known(_take, "a:x indices axis out- mode-"),
-    numpy.take_along_axis: _known(shapes.take_along_axis, "arr:x indices axis"),
+    numpy.take_along_axis: _known(_take_along_axis, "arr:x indices axis"),
     numpy.clip: _known(elementwise.clip, "a:x a_min:min a_max:max out- min max"),
     numpy.astype: _known(elementwise.astype, "x dtype copy- device-"),
-    numpy.copy: _known(lambda x: x, "a:x order- subok-"),
-    numpy.zeros_like: _known(elementwise.zeros_like, "a:x dtype- order- subok- shape-"),
-    numpy.ones_like: _known(elementwise.ones_like, "a:x dtype- order- subok- shape-"),
+    numpy.copy: _known(lambda x, order="K": x, "a:x order subok-"),
+    numpy.zeros_like: _known(lambda x, order="K": elementwise.zeros_like(x), "a:x dtype- order subok- shape-"),
+    numpy.ones_like: _known(lambda x, order="K": elementwise.ones_like(x), "a:x dtype- order subok- shape-"),
     numpy.shape: _known(lambda x: tuple(x.shape), "a:x"),
     numpy.ndim: _known(lambda x: x.ndim, "a:x"),
     numpy.size: _known(_size, "a:x axis"),

@@ -98,6 +98,18 @@ class Tensor:
 
     __float__ = __int__ = __index__ = __complex__ = __array__ = item = tolist = _no_number
 
+    # A copy is the same value with the same derivative, and a tensor never changes: it is its own copy.
+    def __copy__(self) -> Tensor:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Tensor:
+        return self
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise ArgumentError(
+            "a tensor inside a transformation is not pickled: return the value with has_aux=True, and pickle that"
+        )
+
     def __format__(self, spec: str) -> str:
         return format(self.value, spec)
 
@@ -260,7 +272,7 @@ def pull_back(level: int, outputs: Sequence[Any], cotangents: Sequence[Array], i
         g = gradients.pop(id(node), None)
         if notes is not None:
             notes.deriving(node.value)
-        if _debuggers and getattr(node, "marks", None) not in (None, _marks(node)):
+        if _debuggers and _debug.get() == "all" and getattr(node, "marks", None) not in (None, _marks(node)):
             raise ArgumentError(
                 f"an array that {op.name.lstrip('_')} used was changed in place before the derivative was taken, which would "
                 "be that of the new numbers: make a new array instead"
@@ -367,8 +379,17 @@ def _marks(node: Tensor) -> Any:
     """Under :func:`debug`, a fingerprint of each array that an operation used and of its result; else ``None``."""
     if _debug.get() != "all" or node.operation is None:
         return None
-    arrays = [seen(x) for x in (*node.args, node.value)]
-    return [fingerprint(x) if is_array(x) else None for x in arrays]
+    return [fingerprint(x) for x in _arrays((node.args, node.params, node.value))]
+
+
+def _arrays(x: Any) -> Iterator[Array]:
+    """The arrays in the arguments of an operation, also those of an index."""
+    x = seen(x)
+    if is_array(x):
+        yield x
+    elif isinstance(x, list | tuple | dict):
+        for item in x.values() if isinstance(x, dict) else x:
+            yield from _arrays(item)
 
 
 def _check_nans(what: str, out: Array, args: Sequence[Any]) -> None:

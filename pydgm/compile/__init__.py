@@ -26,7 +26,7 @@ import numpy
 from .. import backend, trees
 from ..autodiff.tensor import Tensor, debugging
 from ..errors import ArgumentError, caller, kind_text
-from ..random import Generator
+from ..random import Generator, states_before
 from .emit import emit
 from .plan import plan
 from .record import Recorder, refuse_subclass
@@ -65,7 +65,6 @@ class Program:
     donated: list[int]  # which of them may be written over
     owners: frozenset[int | None]  # the memory of the constants
     watched: list[Watched]  # what the function uses and is not given
-    results: trees.Structure
     inputs: list[Node]
     steps: list[Step]  # as they were recorded, to find out what is different
     outputs: list[Any]
@@ -137,7 +136,7 @@ class Compiled:
             self._refuse_spent(args, leaves)
             program.calls += 1
             if self.check and program.calls & (program.calls - 1) == 0 and program.calls > 1:
-                return program.pack(self._checked(program, args, leaves))
+                return self._checked(program, args, leaves)
             given = [leaves[i] for i in program.donated]
             if given:
                 _separate(leaves, program)
@@ -152,29 +151,31 @@ class Compiled:
         """Compiled methods bind like any other: the instance is the first argument."""
         return self if instance is None else types.MethodType(self, instance)
 
-    def _checked(self, program: Program, args: tuple[Any, ...], leaves: list[Any]) -> list[Any]:
+    def _checked(self, program: Program, args: tuple[Any, ...], leaves: list[Any]) -> Any:
         """The results of a call that is also made as the function is written: both must agree, or nothing has happened."""
         before = [(generator, generator.state()) for generator in program.generators]
+        drawn: dict[int, tuple[Any, Any]] = {}  # also what is not among the program's
         try:
-            with eager():
+            with eager(), states_before(drawn):
                 expected = self.function(*args)
             after = [repr(generator.state()) for generator, _ in before]
             for generator, state in before:
                 generator.restore(state)
             own = [_copied(x) if i in program.donated else x for i, x in enumerate(leaves)]
             results = program.run(*own)
-            difference = parted(expected, results, program.results)
+            packed = program.pack(results)
+            difference = parted(expected, packed)
             if after != [repr(generator.state()) for generator, _ in before]:  # another number of draws
                 difference = -1, False
             if difference is not None:
                 self._explain(program, args, leaves, before, *difference)
         except BaseException:
             program.calls -= 1  # the next call is checked again
-            for generator, state in before:
+            for generator, state in [*drawn.values(), *before]:
                 generator.restore(state)
             raise
         _spend([leaves[i] for i in program.donated])
-        return results
+        return packed
 
     def _explain(
         self, program: Program, args: tuple[Any, ...], leaves: list[Any], before: list[Any], result: int, rounding: bool
@@ -193,8 +194,13 @@ class Compiled:
         if line is None and rounding:  # a library that adds in another order from call to call
             return
         if line is None:
-            its_line = getattr(program.outputs[result], "line", "") if result >= 0 else ""
-            line = f"{its_line}: run as it is written it gives another result" if its_line else "its results are others"
+            values = [x for x in program.outputs if type(x) is Node and x.array]
+            its_line = values[result].line if 0 <= result < len(values) == len(program.outputs) else ""
+            line = (
+                f"{its_line}: run as it is written it gives another result"
+                if its_line
+                else "it returns another text or number, or draws other noise, than when it was recorded"
+            )
         raise TraceError(
             f"{self.__name__} no longer does what was recorded at its first call: {line}. A compiled "
             "function may depend on its arguments and its generators alone; a number or an attribute that changes outside, a "
@@ -252,7 +258,6 @@ class Compiled:
             donated,
             frozenset([_owner(x) for x in constants.values() if isinstance(x, numpy.ndarray)]),
             watch(self.function) + held,
-            out_structure,
             inputs,
             recorder.steps,
             outputs,

@@ -158,7 +158,7 @@ class Recorder:
         line = held[0].node.line or f"argument {held[0].node.name}"
         raise TraceError(
             f"a value of the compiled function was kept outside of it ({line}): there it would stay what it was at the first "
-            "call; return it instead"
+            "call; return it instead, in a tuple, a dict or a dgm.Module"
         )
 
     def restore(self) -> None:

@@ -37,16 +37,16 @@ def _close(a: Any, b: Any) -> bool:
     return a.dtype == b.dtype and numpy.allclose(a, b, rtol=0.0, atol=1e3 * numpy.finfo(a.dtype).eps * scale, equal_nan=True)
 
 
-def parted(expected: Any, results: list[Any], structure: trees.Structure) -> tuple[int, bool] | None:
-    """Which leaf of the tree ``expected`` is the first that is not in ``results``, and whether all are, up to rounding.
+def parted(expected: Any, results: Any) -> tuple[int, bool] | None:
+    """Which leaf of the tree ``expected`` is the first that ``results`` has otherwise, and whether all agree, up to rounding.
 
     ``None`` where they agree; -1 where the trees have not even one structure.
     """
-    leaves, its_structure = trees.flatten(expected)
-    if its_structure != structure:
+    (leaves, structure), (found, its_structure) = trees.flatten(expected), trees.flatten(results)
+    if structure != its_structure:
         return -1, False
-    first = next((i for i, (a, b) in enumerate(zip(leaves, results, strict=True)) if not same_bits(a, b)), None)
-    return None if first is None else (first, all(map(_close, leaves, results)))
+    first = next((i for i, (a, b) in enumerate(zip(leaves, found, strict=True)) if not same_bits(a, b)), None)
+    return None if first is None else (first, all(map(_close, leaves, found)))
 
 
 def first_difference(old: list[Step], inputs: list[Node], new: list[Step], new_inputs: list[Node]) -> str | None:

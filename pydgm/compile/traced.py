@@ -107,8 +107,11 @@ class Traced:
         if name == "flatten":
             return functools.partial(numpy.ravel, self)
         if name not in _METHODS or not hasattr(self.value, name):
-            raise AttributeError(f"a traced {type(self.value).__name__} has no attribute {name!r} {caller()}")
+            hint = f": write np.{name}(x)" if hasattr(numpy, name) else ""
+            raise AttributeError(f"a traced {type(self.value).__name__} has no attribute {name!r}{hint} {caller()}")
         function = getattr(numpy, name)
+        if name == "clip":
+            return lambda min=None, max=None: function(self, min, max)
         if name not in ("reshape", "transpose"):
             return functools.partial(function, self)
         return lambda *sizes, **options: function(self, *([sizes] if sizes and isinstance(sizes[0], int) else sizes), **options)
@@ -162,10 +165,21 @@ class Traced:
     def _no_value(self, *_: Any, **__: Any) -> Any:
         raise TraceError(
             "a compiled function is recorded once and repeated, so it cannot use the value of a traced array: no branch, "
-            "float(), int() or NumPy conversion; use dgm.where, or return the value"
+            "float(), int() or NumPy conversion; use dgm.where, return the value, or take it as an index by "
+            "dgm.take(array, x, axis=0)"
         )
 
     __bool__ = __float__ = __int__ = __index__ = __complex__ = __array__ = __format__ = item = tolist = _no_value
+    __round__ = __divmod__ = __rdivmod__ = _no_value
+
+    def __copy__(self) -> Traced:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Traced:
+        return self
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise TraceError("a traced value is not pickled: return it from the compiled function, and pickle that")
 
     def __setitem__(self, key: Any, value: Any) -> None:
         raise TraceError("a traced array is not changed in place: build the result with dgm.where, dgm.concat or dgm.stack")

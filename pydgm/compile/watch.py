@@ -1,10 +1,11 @@
 """Watch: the variables that a compiled function uses and is not given. If one changes, the program would answer for the old.
 
 Variables are those of the function's closure, its globals and its defaults, and so on in the functions it finds there; pydgm's
-own functions are passed through. Looked at before each call are those that hold a number, a text, an array, or a small tree of
-these: whether it is another one, and of an array up to 1024 numbers, spread over it; and so is every array that went into the
-program. Everything else (an attribute of an
-object, a file, a random number of another library) is left to the comparison with an eager run, at calls 2, 4, 8, ...
+own functions are passed through. Before each call each is looked at: whether it is another number, text, function, generator,
+... than it was, and whether the numbers changed in an array (up to 1024, spread over it) or in a small dict, list, tuple or
+Module (up to 256 items, deeper down up to 64, 16, ...); and so is every array that went into the program. Everything else (an
+attribute of another object, a file, a random number of another library) is left to the comparison with an eager run, at calls
+2, 4, 8, ...
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import functools
 import pickle
 import random
 import sys
+import threading
 import types
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -38,18 +40,14 @@ class Watched(NamedTuple):
     name: str
     now: Now
     value: Any
+    changes: bool  # whether the same object can become another value
     mark: Any
 
 
 def watch(function: Any) -> list[Watched]:
-    """Every variable of numbers, texts and arrays that ``function`` can reach without being given it."""
-    found = []
-    for name, now in _variables(function, set()):
-        value = now()
-        mark = _mark(value)
-        if mark is not None:
-            found.append(Watched(name, now, value, mark))
-    return found
+    """Every variable that ``function`` can reach without being given it; modules do not change."""
+    variables = [(name, now, now()) for name, now in _variables(function, set())]
+    return [Watched(name, now, x, *_mark(x)) for name, now, x in variables if not isinstance(x, types.ModuleType)]
 
 
 def constants_of(recorder: Recorder) -> list[Watched]:
@@ -59,34 +57,49 @@ def constants_of(recorder: Recorder) -> list[Watched]:
     for x, _, line in recorder.constants.values():
         ours = times[id(x)] + 3  # in the steps; in recorder.constants, as x, and as the argument of getrefcount
         if sys.getrefcount(x) > ours or (x.base is not None and sys.getrefcount(x.base) > 2):
-            found.append(Watched(f"an array used at {line}", functools.partial(_itself, x), x, _mark(x)))
+            found.append(Watched(f"an array used at {line}", functools.partial(_itself, x), x, *_mark(x)))
     return found
 
 
 def check(watched: list[Watched], title: str) -> None:
     """Raise :class:`TraceError` where one of them is not what it was."""
-    for name, now, value, mark in watched:
+    for name, now, value, changes, mark in watched:
         current = now()
-        if (current is not value or type(mark) is not str) and _mark(current) != mark:
+        if (current is not value or changes) and _mark(current)[1] != mark:
             raise TraceError(f"{name} has changed since {title} was compiled for its old value: pass it as an argument")
 
 
-_PLAIN = (bool, int, float, complex, str, bytes, numpy.generic)
+_PLAIN = (bool, int, float, complex, str, bytes, type(None), numpy.generic)
 
 
-def _mark(value: Any) -> Any:
-    """What can be compared later: a text for what cannot change in place; ``None`` for what is not watched."""
+class _Is:
+    """An object as something to compare: equal to itself alone."""
+
+    __slots__ = ("x",)
+
+    def __init__(self, x: Any) -> None:
+        self.x = x
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Is) and self.x is other.x
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def _mark(value: Any, room: int = _SMALL) -> tuple[bool, Any]:
+    """Whether ``value`` can change and stay the same object, and what to compare it by later."""
     if isinstance(value, _PLAIN):
-        return repr(value)
+        return False, (type(value), repr(value))
     if isinstance(value, numpy.ndarray):
-        return id(value), fingerprint(value, _SAMPLE)
-    if type(value) not in trees.by_attributes and not (isinstance(value, dict | list | tuple) and len(value) <= _SMALL):
-        return None
-    try:
-        leaves, structure = trees.flatten(value)
-    except TypeError:  # a container of another kind
-        return None
-    return (structure, list(map(_mark, leaves))) if 0 < len(leaves) <= _SMALL else None
+        return True, (_Is(value), fingerprint(value, _SAMPLE))
+    module = type(value) in trees.by_attributes
+    items = vars(value) if module else value
+    if not (module or isinstance(value, dict | list | tuple)) or len(items) > room:
+        return False, _Is(value)
+    if isinstance(items, dict):
+        items = [item for pair in items.items() for item in pair]
+    marks = [_mark(item, room // 4) for item in items]
+    return isinstance(value, dict | list) or any(changes for changes, _ in marks), (type(value), [mark for _, mark in marks])
 
 
 def _variables(function: Any, seen: set[int]) -> Iterator[tuple[str, Now]]:
@@ -148,12 +161,18 @@ def _place(x: Any) -> tuple[Callable[[], Any], Callable[[Any], None]]:
 
 
 class Noise:
-    """Where the random numbers of other libraries stand: numpy's and Python's own, and generators that variables hold."""
+    """Where the random numbers of other libraries stand: numpy's and Python's own, and generators that variables hold.
+
+    While other threads run, which may draw from the common streams, these are left to the comparison with an eager run.
+    """
 
     def __init__(self, function: Any) -> None:
         kinds = (numpy.random.Generator, numpy.random.RandomState, random.Random)
         reached = {id(x): x for x in (now() for _, now in _variables(function, set())) if isinstance(x, kinds)}
-        places: list[Any] = [(numpy.random.get_state, numpy.random.set_state), (random.getstate, random.setstate)]
+        # the common streams, where nobody else can be drawing from them (tqdm's monitor does not)
+        alone = all(type(t).__name__ == "TMonitor" for t in threading.enumerate() if t is not threading.current_thread())
+        common: list[Any] = [(numpy.random.get_state, numpy.random.set_state), (random.getstate, random.setstate)]
+        places = common if alone else []
         self._places = [*places, *map(_place, reached.values())]
         self._before = [get() for get, _ in self._places]
 
