@@ -203,7 +203,8 @@ def is_floating(x: Array) -> bool:
 
 def is_complex(x: Array) -> bool:
     """True for complex dtypes, whichever library."""
-    return getattr(x.dtype, "kind", "") == "c" or "complex" in str(x.dtype)
+    kind = getattr(x.dtype, "kind", None)
+    return kind == "c" if kind is not None else "complex" in str(x.dtype)
 
 
 def seen(x: Any) -> Any:

@@ -63,9 +63,6 @@ def _check(model: Tree, gradient: Tree, state: Any) -> None:
             raise TreeError(f"update: the gradient of {path} is {shape_text(g)}, the model {shape_text(w)}")
     if not isinstance(state, State):
         raise ArgumentError(f"update: wanted the state that init(model) or the last update gave, got {kind_text(state)}")
-    for average in (state.first, state.second):
-        if average is not None:
-            trees.check_same(trees.flatten(average)[1], structure, "update: the state is that of another model")
 
 
 def _check_settings(learning_rate: Rate, eps: float = 0.0, **decays: float) -> None:

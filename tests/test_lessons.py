@@ -302,6 +302,15 @@ def test_a_closed_pipe_is_no_failed_claim(tmp_path, arguments) -> None:
     assert child.returncode == 141
 
 
+def test_a_full_disk_is_no_failed_claim(tmp_path) -> None:
+    """Standard output that takes nothing: a crash of the lesson, and of the runner."""
+    command = [sys.executable, "-m", "lessons", "run", "posterior_regularization", "--quick", "--out", str(tmp_path)]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 3
+    assert "No space left" in done.stderr
+
+
 def test_data_that_are_not_used_are_not_ignored_in_silence(tmp_path) -> None:
     done = program("-m", "lessons", "run", "gan_vs_wgan", "--quick", "--out", tmp_path, "--data", tmp_path)
     assert done.returncode == 0

@@ -502,7 +502,7 @@ BLOCKS = {
     "gradient None": Misuse(
         lambda: optim.adam().update(mlp(), None, optim.adam().init(mlp())), "structure of its model", ValueError
     ),
-    "state of another model": Misuse(state_of_another, "state", ValueError),
+    "state of another model": Misuse(state_of_another, "the same structure: the tree was dict", ValueError),
     "state None": Misuse(lambda: optim.adam().update({"w": V}, {"w": V}, None), "state", TypeError),
 }
 

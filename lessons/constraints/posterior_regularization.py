@@ -30,7 +30,7 @@ run = lesson.start(
 # Two clusters, a model that is too simple, and hints
 # ---------------------------------------------------
 
-HINT, N, SEEDS = 0.75, 1000, run.pick(quick=4, default=10)
+HINT, N, SEEDS = 0.75, 3000, run.pick(quick=4, default=10)
 
 
 def draw(seed: int):
@@ -129,14 +129,14 @@ figure, panels = plt.subplot_mosaic("abc;def", figsize=(19, 11))
 
 def clusters(ax, label, title: str, theta=None) -> None:
     for k in range(2):
-        ax.plot(*points[label == k].T, "o^"[k], ms=5, alpha=0.6, color=f"C{k}")
+        ax.plot(*points[label[:1000] == k].T, "o^"[k], ms=5, alpha=0.6, color=f"C{k}")
         if theta is not None:
             mean, width = dgm.to_numpy(theta[1])[k], float(theta[2][k])
             ax.add_patch(plt.Circle(mean, width, fill=False, lw=4, color=f"C{k}"))
     ax.set(title=title, aspect="equal", xlim=(-5.2, 5.2), ylim=(-3.4, 3.4), xticks=[], yticks=[])
 
 
-points = dgm.to_numpy(x)
+points = dgm.to_numpy(x)[:1000]  # of 3000
 clusters(panels["a"], hint, f"(a) The hints: {100 * (hint == z).mean():.0f}% are right")
 for name, strength in (("b", 0.0), ("c", 4.0)):
     theta = fits[strength, 0][0]

@@ -47,8 +47,8 @@ def permute_dims(x: Array, axes: Sequence[int]) -> Array:
 
 def matrix_transpose(x: Array) -> Array:
     """The last two axes swapped."""
-    checks.array(x, "matrix_transpose: x")
-    if x.ndim < 2:
+    if getattr(x, "ndim", 0) < 2:
+        checks.array(x, "matrix_transpose: x")
         raise ShapeError(f"matrix_transpose: an array of shape {tuple(x.shape)} is no matrix")
     return _permute(x, (*range(x.ndim - 2), x.ndim - 1, x.ndim - 2))
 

@@ -312,9 +312,11 @@ def _fit(share: Array, x: Array, op: Operation) -> Array:
                 f"the derivative of {op.name} has shape {tuple(share.shape)} for an argument of shape {tuple(x.shape)}"
             )
         share = named["sum_to"](share, x.shape)
+    if share.dtype == x.dtype:
+        return share
     if is_complex(share) and not is_complex(x):
         raise ArgumentError(f"{op.name.lstrip('_')}: a real number became complex, and complex numbers have no derivative here")
-    return share if share.dtype == x.dtype else named["astype"](share, x.dtype)
+    return named["astype"](share, x.dtype)
 
 
 _PLAIN = {  # what NumPy says of its insides, and what it means

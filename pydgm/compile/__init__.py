@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import functools
+import gc
 import inspect
 import numbers
 import os
@@ -156,7 +157,7 @@ class Compiled:
         before = [(generator, generator.state()) for generator in program.generators]
         drawn: dict[int, tuple[Any, Any]] = {}  # also what is not among the program's
         try:
-            with eager(), states_before(drawn):
+            with eager(), states_before(drawn), _uncollected():
                 expected = self.function(*args)
             after = [repr(generator.state()) for generator, _ in before]
             for generator, state in before:
@@ -275,6 +276,18 @@ class Compiled:
                 )
 
 
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without the garbage collector: a graph of thousands of tensors would set it off, and it finds no circles in it."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
 def _owner(x: Any) -> int | None:
     """Whose memory ``x`` shows; ``None`` where that is no array."""
     while isinstance(x, numpy.ndarray) and isinstance(x.base, numpy.ndarray):
@@ -298,6 +311,8 @@ def _separate(leaves: list[Any], program: Program) -> None:
 
 def _copied(x: Any) -> Any:
     """A copy with the same strides: sums over other ones round differently."""
+    if x.flags.c_contiguous and type(x) is numpy.ndarray:
+        return x.copy()
     reach = [(n - 1) * s for n, s in zip(x.shape, x.strides, strict=True)] if x.size else []
     below = -sum(r for r in reach if r < 0)
     memory = numpy.empty(below + sum(r for r in reach if r > 0) + x.itemsize, numpy.uint8)
