@@ -466,3 +466,26 @@ def test_a_generator_that_was_exchanged_is_put_back_too() -> None:
     with pytest.raises(TraceError, match="draw"):
         step(X)
     assert streams.now.state() == state
+
+
+def test_many_programs_share_the_checks() -> None:
+    """Arguments of fifty shapes: few calls are checked, each program in its turn; of two in alternation, both."""
+    runs = itertools.count()
+    step = dgm.compile(lambda x: (next(runs), x * 2.0)[1])
+    for call in range(1000):
+        step(np.ones(1 + call % 50))
+    assert step.traces == 50
+    assert 50 + 18 <= next(runs) <= 50 + 22
+    holder = Holder()
+    step = dgm.compile(lambda x: x * holder.own)
+    for n in (1, 2, 1, 2):
+        step(np.ones(n))
+    holder.own = 7.0
+    for n in (1, 2):
+        for _ in range(2):  # the third call, and the fourth, which is checked
+            caught = None
+            try:
+                step(np.ones(n))
+            except TraceError as error:
+                caught = error
+        assert caught is not None

@@ -71,6 +71,7 @@ class Program:
     outputs: list[Any]
     generators: list[Any]
     calls: int = 0
+    unchecked: bool = False  # a call is to be checked, and none was since
 
 
 class Compiled:
@@ -81,6 +82,7 @@ class Compiled:
         if any(n < 0 for n in donate):
             raise ValueError(f"compile: donate names arguments by their position, from 0; got {donate}")
         self.traces = 0
+        self._calls = self._checks = 0
         self._last_donated = max(donate, default=-1)
         self._programs: dict[Any, Program] = {}
         self._latest: Program | None = None
@@ -136,7 +138,10 @@ class Compiled:
             check(program.watched, self.__name__)
             self._refuse_spent(args, leaves)
             program.calls += 1
-            if self.check and program.calls & (program.calls - 1) == 0 and program.calls > 1:
+            self._calls += 1
+            if program.calls & (program.calls - 1) == 0 and program.calls > 1:
+                program.unchecked = self.check
+            if program.unchecked and self._checks < max(2 * self._calls.bit_length(), self._calls // 50):
                 return self._checked(program, args, leaves)
             given = [leaves[i] for i in program.donated]
             if given:
@@ -171,11 +176,13 @@ class Compiled:
             if difference is not None:
                 self._explain(program, args, leaves, before, *difference)
         except BaseException:
-            program.calls -= 1  # the next call is checked again
+            program.calls, self._calls = program.calls - 1, self._calls - 1  # as if it had not been
             for generator, state in [*drawn.values(), *before]:
                 generator.restore(state)
             raise
         _spend([leaves[i] for i in program.donated])
+        program.unchecked = False  # before, the next call is checked again
+        self._checks += 1
         return packed
 
     def _explain(
@@ -381,9 +388,10 @@ def compile(function: Callable[..., Any], donate: int | tuple[int, ...] = (), ch
     when the function is recorded are: a branch, ``float()`` or a format of a traced value; a shape that depends on values;
     arrays changed in place, also by ``+=`` and ``out=``; a generator made or restored inside; random numbers of other
     libraries; values kept outside. Variables of outer scopes are looked at before each call (:mod:`pydgm.compile.watch`). And
-    at calls 2, 4, 8, 16, ... of a program the function also runs as it is written, on the same arguments and noise: where one
-    bit differs, :class:`TraceError` names the line that is not what was recorded, and arguments and generators are what they
-    were before the call. ``check=False`` leaves that out.
+    at calls 2, 4, 8, 16, ... the function also runs as it is written, on the same arguments and noise: where one bit differs,
+    :class:`TraceError` names the line that is not what was recorded, and arguments and generators are what they were before the
+    call. (Of a function with arguments of many kinds each program is checked so, when its turn comes: all together no more than
+    2 log2(n) of n calls, or one in fifty.) ``check=False`` leaves that out.
 
     Side effects of the function's Python happen when it is recorded and when it is checked. Not seen is a *view* of a donated
     array that is used later. One array passed twice and donated is copied first.
