@@ -2,6 +2,7 @@
 
 from . import operators  # noqa: F401  puts the operators on Tensor
 from .convolution import avg_pool, conv1d, conv2d, conv_transpose1d, conv_transpose2d, fold, max_pool, unfold
+from .debug import debug, debug_nans
 from .elementwise import (
     abs,
     add,
@@ -63,7 +64,7 @@ from .shapes import (
     tril,
     triu,
 )
-from .tensor import Tensor, debug, debug_nans, operation
+from .tensor import Tensor, operation
 from .transforms import grad, hessian, hvp, jacobian, stop_gradient, value_and_grad, vjp
 
 __all__ = [

@@ -19,13 +19,12 @@ from __future__ import annotations
 import inspect
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
 from functools import wraps
 from typing import Any, NamedTuple, ParamSpec
 
-from ..backend import Array, fingerprint, is_array, is_complex, is_floating, recorder, recorders, seen, xp
-from ..errors import ArgumentError, BackendError, NaNError, ShapeError, TaughtError, caller, shape_text
+from ..backend import Array, is_array, is_complex, recorder, recorders, xp
+from ..errors import ArgumentError, BackendError, ShapeError, TaughtError, caller, shape_text
+from .debug import active, check_nans, debugging, marks
 
 P = ParamSpec("P")
 levels = itertools.count()
@@ -54,8 +53,8 @@ class Tensor:
         self.operation = operation
         self.args = args
         self.params = params
-        if _debuggers:
-            self.marks = _marks(self)
+        if active:
+            self.marks = marks(self)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -234,8 +233,8 @@ def _forward(op: Operation, args: tuple[Any, ...], params: dict[str, Any]) -> Ar
         if not op.own:
             raise
         raise _explained(op, args, params, error) from None
-    if _debuggers and _debug.get():
-        _check_nans(op.name.lstrip("_"), out, args)
+    if active and debugging():
+        check_nans(op.name.lstrip("_"), out, args)
     return out
 
 
@@ -272,7 +271,7 @@ def pull_back(level: int, outputs: Sequence[Any], cotangents: Sequence[Array], i
         g = gradients.pop(id(node), None)
         if notes is not None:
             notes.deriving(node.value)
-        if _debuggers and _debug.get() == "all" and getattr(node, "marks", None) not in (None, _marks(node)):
+        if active and debugging() == "all" and getattr(node, "marks", None) not in (None, marks(node)):
             raise ArgumentError(
                 f"an array that {op.name.lstrip('_')} used was changed in place before the derivative was taken, which would "
                 "be that of the new numbers: make a new array instead"
@@ -290,8 +289,8 @@ def pull_back(level: int, outputs: Sequence[Any], cotangents: Sequence[Array], i
                 )
                 if share.shape != args[i].shape or share.dtype != args[i].dtype:
                     share = _fit(share, args[i], op)
-                if _debuggers and _debug.get():
-                    _check_nans(f"the derivative of {op.name.lstrip('_')}", share, (g, *args))
+                if active and debugging():
+                    check_nans(f"the derivative of {op.name.lstrip('_')}", share, (g, *args))
                 known = gradients.get(id(x))
                 gradients[id(x)] = share if known is None else known + share
             uses[id(x)] -= 1
@@ -340,64 +339,3 @@ def _explained(op: Operation, args: tuple[Any, ...], params: dict[str, Any], err
         return BackendError(f"{op.name.lstrip('_')}: a NumPy array met CuPy: bring it over with dgm.asarray(x) {caller()}")
     message = f"{op.name.lstrip('_')}({', '.join(said)}): {reason}"
     return ArgumentError(message) if isinstance(error, TypeError | AttributeError) else ShapeError(message)
-
-
-# What is looked for while debugging, in this context (thread): nothing, NaN ("nans"), or changes in place, too ("all").
-_debug: ContextVar[str] = ContextVar("pydgm_debug", default="")
-_debuggers: list[str] = []  # of all contexts: where there is none, an operation pays nothing for the question
-
-
-def debugging() -> str:
-    """What is looked for in this context."""
-    return _debug.get() if _debuggers else ""
-
-
-@contextmanager
-def _looking_for(what: str) -> Iterator[None]:
-    token = _debug.set(what)
-    _debuggers.append(what)
-    try:
-        yield
-    finally:
-        _debuggers.remove(what)
-        _debug.reset(token)
-
-
-def debug_nans() -> Any:
-    """``with dgm.debug_nans():`` the first NaN made forwards or backwards is an error that names the operation and the line."""
-    return _looking_for("nans")
-
-
-def debug() -> Any:
-    """``with dgm.debug():`` all that :func:`debug_nans` finds, and arrays changed in place before their derivative is taken.
-
-    An operation remembers its arrays, not their numbers, so after ``y, pull = dgm.vjp(f, x); x += 1.0`` the derivative would
-    be that at the new ``x``. Here each array is compared with what it was. Slow: a checksum of every array, twice.
-    """
-    return _looking_for("all")
-
-
-def _marks(node: Tensor) -> Any:
-    """Under :func:`debug`, a fingerprint of each array that an operation used and of its result; else ``None``."""
-    if _debug.get() != "all" or node.operation is None:
-        return None
-    return [fingerprint(x) for x in _arrays((node.args, node.params, node.value))]
-
-
-def _arrays(x: Any) -> Iterator[Array]:
-    """The arrays in the arguments of an operation, also those of an index."""
-    x = seen(x)
-    if is_array(x):
-        yield x
-    elif isinstance(x, list | tuple | dict):
-        for item in x.values() if isinstance(x, dict) else x:
-            yield from _arrays(item)
-
-
-def _check_nans(what: str, out: Array, args: Sequence[Any]) -> None:
-    out = seen(out)
-    if is_array(out) and is_floating(out) and bool(xp.any(xp.isnan(out))):
-        share = f"{int(xp.sum(xp.astype(xp.isnan(out), out.dtype)))} of {max(out.size, 1)}"
-        given = any(is_array(x) and is_floating(x) and bool(xp.any(xp.isnan(x))) for x in args if type(x) is not Tensor)
-        did = "was given NaN and passed it on" if given else "made NaN"
-        raise NaNError(f"{what} {did} in {share} elements, from {', '.join(map(shape_text, args))}")

@@ -25,7 +25,8 @@ from typing import Any
 import numpy
 
 from .. import backend, trees
-from ..autodiff.tensor import Tensor, debugging
+from ..autodiff.debug import debugging
+from ..autodiff.tensor import Tensor
 from ..errors import ArgumentError, caller, kind_text
 from ..random import Generator, states_before
 from .emit import emit
