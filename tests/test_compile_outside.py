@@ -489,3 +489,18 @@ def test_many_programs_share_the_checks() -> None:
             except TraceError as error:
                 caught = error
         assert caught is not None
+
+
+def test_powers_of_0_1_and_2_at_0() -> None:
+    """d/dx x^t is 0 for t = 0 and 1 for t = 1, also where x is 0, and so on for the second derivative."""
+    x = np.array([0.0, 2.0])
+
+    def slopes(x, t):
+        first = dgm.grad(lambda x: dgm.sum(x**t))
+        return first(x), dgm.grad(lambda x: dgm.sum(first(x)))(x)
+
+    for f in (slopes, dgm.compile(slopes)):
+        for t, first, second in ((0.0, [0, 0], [0, 0]), (1.0, [1, 1], [0, 0]), (2.0, [0, 4], [2, 2])):
+            result = f(x, t)
+            np.testing.assert_array_equal(result[0], first)
+            np.testing.assert_array_equal(result[1], second)

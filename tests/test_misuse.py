@@ -467,7 +467,7 @@ BLOCKS = {
     ),
     "infinity in the labels": Misuse(lambda: fit(batches=[(X, Y * np.inf)]), r"batch\[1\] holds NaN or infinity", ValueError),
     "NaN in a later batch": Misuse(
-        lambda: fit(batches=[(X, Y), (X, Y * np.nan)]), "the loss is nan at step 2", ArithmeticError
+        lambda: fit(batches=[(X, Y), (X, Y * np.nan), (X, Y), (X, Y)]), "the loss is nan at step 2", ArithmeticError
     ),
     "rate that explodes": Misuse(
         lambda: fit(optimizer=optim.sgd(1e6), batches=[(X, Y)] * 100), "the loss is (nan|inf) at step", ArithmeticError
