@@ -504,3 +504,18 @@ def test_powers_of_0_1_and_2_at_0() -> None:
             result = f(x, t)
             np.testing.assert_array_equal(result[0], first)
             np.testing.assert_array_equal(result[1], second)
+
+
+def test_only_arrays_that_somebody_else_holds_are_looked_at() -> None:
+    """Those that the function makes for itself cannot change, and cost nothing at a call."""
+    outer, attribute = np.ones((2, 2)), types.SimpleNamespace(w=np.ones((2, 2)), view=np.ones((3, 2))[1:])
+    for f, expected in (
+        (lambda x: x * np.ones((2, 2)) + dgm.zeros_like(x), []),
+        (lambda x: x * outer, [outer]),
+        (lambda x: x * attribute.w, [attribute.w]),
+        (lambda x: x * attribute.view, [attribute.view]),
+    ):
+        step = dgm.compile(f)
+        step(X)
+        looked_at = [w.value for w in step._program.watched if isinstance(w.value, np.ndarray)]
+        assert {id(x) for x in looked_at} == {id(x) for x in expected}

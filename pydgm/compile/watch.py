@@ -53,10 +53,12 @@ def watch(function: Any) -> list[Watched]:
 def constants_of(recorder: Recorder) -> list[Watched]:
     """The arrays that went into a program as constants and that somebody else holds, too, so that they can change."""
     times = Counter(id(x) for step in recorder.steps for x in arrays_in((step.args, step.kwargs)))
+    # how often an array is counted that nobody else holds, and its base: measured, since it is Python's own affair
+    for x, _, _ in [(numpy.empty(1)[:], 0, "")]:
+        alone, base = sys.getrefcount(x), sys.getrefcount(x.base)
     found = []
     for x, _, line in recorder.constants.values():
-        ours = times[id(x)] + 3  # in the steps; in recorder.constants, as x, and as the argument of getrefcount
-        if sys.getrefcount(x) > ours or (x.base is not None and sys.getrefcount(x.base) > 2):
+        if sys.getrefcount(x) > alone + times[id(x)] or (x.base is not None and sys.getrefcount(x.base) > base):
             found.append(Watched(f"an array used at {line}", functools.partial(_itself, x), x, *_mark(x)))
     return found
 
