@@ -1,6 +1,6 @@
-"""``python -m benchmarks``: what a training step costs beside its peers, and how pydgm's own cost grows. With ``scoreboard``:
-test likelihoods on small data sets (:mod:`benchmarks.scoreboard`). With ``claims``: how safely the lessons' claims hold, over
-many seeds (:mod:`benchmarks.claims`).
+"""``python -m benchmarks``: what a training step costs beside its peers, and how pydgm's own cost grows. With ``likelihood``:
+test likelihoods of every density model (:mod:`benchmarks.likelihood`). With ``claims``: how safely the lessons' claims hold,
+over many seeds (:mod:`benchmarks.claims`).
 
 Six steps, the same for all: losses are compared before anything is timed. Every contestant runs in a child process of its own
 on one core with one thread, and they take turns, so that a slow moment of the machine meets all. Read the ratios, not the
@@ -18,9 +18,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from pydgm.data import DataError
-
-from . import claims, scoreboard
+from . import claims, likelihood
 from .growth import growth
 from .problems import STEPS, K
 from .race import CONTESTANTS, first_step, race
@@ -75,33 +73,20 @@ def table(report: dict[str, Any]) -> str:
     return "\n".join(rows)
 
 
-def likelihoods(file: str | None) -> int:
-    """Exit status 2 where the data are missing."""
-    try:
-        found = scoreboard.scoreboard()
-    except DataError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(scoreboard.table(found))
-    if file:
-        Path(file).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    return 0
-
-
 def main(argv: list[str] | None = None) -> int:
     """Exit status 0, also where a bound is missed: the figures of one run depend on the machine."""
     argv = sys.argv[1:] if argv is None else argv
     if argv[:1] == ["claims"]:
         return claims.main(argv[1:])
+    if argv[:1] == ["likelihood"]:
+        return likelihood.main(argv[1:])
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.split("\n")[0])
-    parser.add_argument("what", nargs="?", choices=["race", "scoreboard", "claims"], default="race", help="default: race")
+    parser.add_argument("what", nargs="?", choices=["race", "likelihood", "claims"], default="race", help="default: race")
     parser.add_argument("--peers", nargs="*", choices=CONTESTANTS, default=list(CONTESTANTS), help="who runs (default: all)")
     parser.add_argument("--seconds", type=float, default=5.0, help="for each step and contestant (default %(default)s)")
     parser.add_argument("--json", metavar="FILE", help="write the numbers there too")
     parser.add_argument("--figure", metavar="FILE", help="draw them there (needs matplotlib)")
     options = parser.parse_args(argv)
-    if options.what == "scoreboard":
-        return likelihoods(options.json)
     peers = ["pydgm", *[name for name in options.peers if name != "pydgm"]]
     report = {**race(peers, options.seconds), "start": first_step(peers), "growth": growth(peers), "versions": versions()}
     report["date"] = datetime.now(tz=timezone.utc).date().isoformat()

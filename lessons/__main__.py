@@ -16,7 +16,6 @@ from pydgm.lesson import add_options, status
 from pydgm.lesson.claims import as_markdown
 
 HERE = Path(__file__).parent
-REAL = ("MNIST", "Omniglot", "SST2")  # how the sources of real data begin
 
 
 def scripts() -> dict[str, Path]:
@@ -35,7 +34,7 @@ def readme(known: dict[str, Path]) -> int:
     for name, script in known.items():
         short = name.rpartition("/")[2]
         report = json.loads((HERE.parent / "figures" / f"{short}.json").read_text(encoding="utf-8"))
-        real = report["numbers"].get("source", REAL[0]).startswith(REAL)
+        real = all(source["real"] for source in report["data"].values())
         if (report["mode"], report["seed"], real) != ("default", 0, True):
             print(f"figures/{short}.json is of another run: the README shows seed 0, default, with real data", file=sys.stderr)
             return 2
@@ -111,7 +110,7 @@ def run(argv: list[str] | None = None) -> int:
     for option in ("seed", "backend", "data", "out"):
         value = getattr(options, option)
         passed_on += [] if value is None else [f"--{option}", str(value)]
-    passed_on += ["--live"] if options.live else []
+    passed_on += [f"--{option}" for option in ("live", "resume") if getattr(options, option)]
     codes = {}
     for name in wanted:
         codes[name] = outlast([sys.executable, "-m", "pydgm.lesson", str(known[name]), *passed_on], options.live)

@@ -3,11 +3,12 @@
 import importlib
 from typing import Any
 
-from . import autodiff, backend, distributions, divergences, errors, metrics, nn, optim, random, trees
+from . import autodiff, backend, bijections, distributions, divergences, errors, mcmc, metrics, nn, optim, random, train, trees
 from .autodiff import *
 from .backend import asarray, to_numpy, use, xp
 from .compile import compile, eager
 from .nn import Module
+from .storage import load, save
 
 _ROOMS = ("data", "lesson", "models", "testing")
 

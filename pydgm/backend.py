@@ -324,6 +324,26 @@ def default_rng(seed: Any) -> Any:
     return xp.random.default_rng(seed) if xp.name == "cupy" else numpy.random.default_rng(seed)
 
 
+def rng_state(rng: Any) -> numpy.ndarray[Any, Any]:
+    """Where a generator of :func:`default_rng` stands, as integers on the host."""
+    if not isinstance(rng, numpy.random.Generator):  # CuPy: the states of all its threads
+        return to_numpy(rng.bit_generator._state)
+    state: Any = rng.bit_generator.state
+    numbers = state["state"]["state"], state["state"]["inc"]
+    words = [n >> shift & (2**64 - 1) for n in numbers for shift in (64, 0)]
+    return numpy.array([*words, state["has_uint32"], state["uinteger"]], numpy.uint64)
+
+
+def restore_rng(rng: Any, state: numpy.ndarray[Any, Any]) -> None:
+    """Put a generator to where :func:`rng_state` found it."""
+    if not isinstance(rng, numpy.random.Generator):
+        rng.bit_generator._state[...] = asarray(state)
+        return
+    high, low, inc_high, inc_low, has_uint32, uinteger = state.tolist()
+    numbers = {"state": high << 64 | low, "inc": inc_high << 64 | inc_low}
+    rng.bit_generator.state = {"bit_generator": "PCG64", "state": numbers, "has_uint32": has_uint32, "uinteger": uinteger}
+
+
 try:
     use(os.environ.get("PYDGM_BACKEND", "").strip() or "numpy")
 except BackendError as error:  # the first computation says so; until then another one may be chosen with use()

@@ -13,12 +13,14 @@ import numpy
 
 from . import autodiff as ad
 from .backend import Array, asarray, xp
-from .distributions import Bernoulli, Categorical, Normal, Uniform, _log
+from .distributions import Bernoulli, Categorical, Independent, Normal, StandardNormal, Uniform
+from .distributions.base import log, sum_last
+from .errors import ShapeError
 
 
 def _normal(p: Normal, q: Normal) -> Array:
     ratio = p.scale / q.scale
-    return 0.5 * (ratio * ratio + ((p.mean - q.mean) / q.scale) ** 2 - 1.0) - _log(ratio)
+    return 0.5 * (ratio * ratio + ((p.loc - q.loc) / q.scale) ** 2 - 1.0) - log(ratio)
 
 
 def _bernoulli(p: Bernoulli, q: Bernoulli) -> Array:
@@ -34,7 +36,7 @@ def _categorical(p: Categorical, q: Categorical) -> Array:
 
 def _uniform(p: Uniform, q: Uniform) -> Array:
     inside = ad.less_equal(q.low, p.low) & ad.less_equal(p.high, q.high)
-    return ad.where(inside, _log((q.high - q.low) / (p.high - p.low)) + 0.0 * (p.low + q.low), math.inf)
+    return ad.where(inside, log((q.high - q.low) / (p.high - p.low)) + 0.0 * (p.low + q.low), math.inf)
 
 
 _CLOSED_FORMS: dict[tuple[type, type], Callable[[Any, Any], Array]] = {
@@ -45,11 +47,24 @@ _CLOSED_FORMS: dict[tuple[type, type], Callable[[Any, Any], Array]] = {
 }
 
 
+_SUMS = (Independent, StandardNormal)  # their log densities are sums over the coordinates, and so is the divergence
+
+
+def _coordinates(p: Any) -> Any:
+    return Normal() if isinstance(p, StandardNormal) else _coordinates(p.base) if isinstance(p, Independent) else p
+
+
 def kl(p: Any, q: Any) -> Array:
-    """KL(p || q) = E_p[log p - log q] in closed form, element by element.
+    """KL(p || q) = E_p[log p - log q] in closed form: one number for each event.
 
     Raises ``TypeError`` where no closed form is known; :func:`kl_quadrature` then helps in one dimension.
     """
+    if p.event_ndim and p.event_ndim == q.event_ndim and isinstance(p, _SUMS) and isinstance(q, _SUMS):
+        event = p.shape[len(p.shape) - p.event_ndim :]
+        if event != q.shape[len(q.shape) - q.event_ndim :]:
+            raise ShapeError(f"kl: events {event} of {type(p).__name__}, {q.shape[-q.event_ndim :]} of {type(q).__name__}")
+        each, shape = kl(_coordinates(p), _coordinates(q)), numpy.broadcast_shapes(p.shape, q.shape)
+        return sum_last(each if getattr(each, "shape", ()) == shape else ad.broadcast_to(each, shape), p.event_ndim)
     form = next((form for (a, b), form in _CLOSED_FORMS.items() if isinstance(p, a) and isinstance(q, b)), None)
     if form is None:
         known = ", ".join(f"{a.__name__} and {b.__name__}" for a, b in _CLOSED_FORMS)

@@ -32,16 +32,11 @@ def static(default: Any = dataclasses.MISSING) -> Any:
     return dataclasses.field(default=default, metadata={"static": True})
 
 
-class _Same:
+class _Same(trees.Setting):
     """A static value that compares as one thing, also with a bare value: arrays by their content, not element by element."""
 
-    holds = True
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
     def __eq__(self, other: object) -> bool:
-        return _equal(self.value, other.value if isinstance(other, _Same) else other)
+        return _equal(self.value, trees.bare(other))
 
     def __hash__(self) -> int:  # equal arrays need not be the same object: equality decides
         return 0
@@ -91,7 +86,7 @@ def _join(cls: type, keys: tuple[str, ...], children: list[Any], fixed: Any) -> 
     fields = module.__dict__
     fields.update(zip(keys, children, strict=True))
     for name, value in fixed:
-        fields[name] = value.value if type(value) is _Same else value
+        fields[name] = trees.bare(value)
     return module
 
 

@@ -1,43 +1,46 @@
-"""Optimisers: how a gradient changes a model.
+"""Optimisers: how a gradient changes a model. Schedules: how the learning rate changes with time.
 
-Each is a pair of pure functions: ``state = opt.init(model)``, then ``model, state = opt.update(model, gradient, state)``.
-Nothing is changed in place; models, gradients and states are trees. Every optimiser *descends*: to climb an objective,
-hand it the gradient of minus the objective. ``learning_rate`` is a number, or a function of the step 0, 1, 2, ... Such a
-schedule is part of the compiled step, where a step has no known value: written with ``np.cos``, ``np.minimum`` or ``np.where``
-it works, with ``math.cos``, ``min`` or ``if`` it is refused.
+An optimiser is a pair of pure functions: ``memory = opt.init(model)``, then ``model, memory = opt.update(model, gradient,
+memory)``. Nothing is changed in place; models, gradients and memories are trees. Every optimiser *descends*: to climb an
+objective, hand it the gradient of minus the objective. ``weight_decay`` takes that share of the learning rate off all weights
+of two axes or more, but not off biases: w <- w - lr decay w, apart from the gradient (Loshchilov and Hutter 2019).
+
+``learning_rate`` is a number, or a schedule: :class:`linear`, :class:`cosine`, :class:`piecewise`, :class:`warm_up`, or any
+function of the step 0, 1, 2, ... It is part of the compiled step, where a step has no known value: written with ``np.cos``,
+``np.minimum`` or ``np.where`` it works, with ``math.cos``, ``min`` or ``if`` it is refused.
 """
 
 from __future__ import annotations
 
-import itertools
+import dataclasses
 import math
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import numpy
 
 from . import checks, trees
-from .autodiff import Tensor, sqrt, value_and_grad
-from .backend import copy, is_array, is_floating, seen, to_float, xp
-from .compile import compile
-from .errors import ArgumentError, DomainError, NaNError, ShapeError, TreeError, kind_text, shape_text
+from .autodiff import minimum, sqrt, square, sum
+from .backend import is_array, to_float, xp
+from .errors import ArgumentError, TreeError, kind_text, shape_text
+from .storage import text_of
 
 Tree = Any
-Model = TypeVar("Model")
 Rate = float | Callable[[float], float]
 
 
 class Optimizer(NamedTuple):
-    """``init(model) -> state`` and ``update(model, gradient, state) -> (model, state)``.
+    """``init(model) -> memory`` and ``update(model, gradient, memory) -> (model, memory)``.
 
     ``update`` raises :class:`~pydgm.errors.TreeError` when gradient and model are not the same tree.
     """
 
     init: Callable[[Tree], Tree]
     update: Callable[[Tree, Tree, Tree], tuple[Tree, Tree]]
+    name: str = "an optimizer"  # with its settings: a run that goes on must go on with the same
 
 
-class State(NamedTuple):
+class Memory(NamedTuple):
     """What an optimiser remembers: the number of steps, and sums or averages in the shape of the model."""
 
     step: float
@@ -53,234 +56,218 @@ def _rate(learning_rate: Rate, step: float) -> float:
     return to_float(rate) if is_array(rate) else rate
 
 
-def _check(model: Tree, gradient: Tree, state: Any) -> None:
+def _check(model: Tree, gradient: Tree, memory: Any) -> None:
     weights, structure = trees.flatten(model)
-    slopes, found = trees.flatten(gradient)
-    trees.check_same(structure, found, "update: a gradient has the structure of its model")
+    slopes, its_structure = trees.flatten(gradient)
+    trees.check_same(structure, its_structure, "update: a gradient has the structure of its model")
     for i, (w, g) in enumerate(zip(weights, slopes, strict=True)):
         if getattr(w, "shape", ()) != getattr(g, "shape", ()):  # broadcasting would hide the mistake
             path = trees.paths(structure)[i] or "the model"
             raise TreeError(f"update: the gradient of {path} is {shape_text(g)}, the model {shape_text(w)}")
-    if not isinstance(state, State):
-        raise ArgumentError(f"update: wanted the state that init(model) or the last update gave, got {kind_text(state)}")
-
-
-def _check_settings(learning_rate: Rate, eps: float = 0.0, **decays: float) -> None:
-    """Refuse a learning rate below 0 and averages that forget nothing, or everything and more."""
-    if not callable(learning_rate):
-        checks.number(learning_rate, "the learning rate", 0.0)
-    checks.number(eps, "eps", 0.0)
-    for name, value in decays.items():
-        checks.number(value, name, 0.0, 1.0, below=True)
+    if not isinstance(memory, Memory):
+        raise ArgumentError(f"update: wanted the memory that init(model) or the last update gave, got {kind_text(memory)}")
 
 
 def _zeros_like(model: Tree) -> Tree:
     return trees.map(xp.zeros_like, model)
 
 
-def sgd(learning_rate: Rate) -> Optimizer:
+def _optimizer(
+    name: str,
+    settings: dict[str, Any],
+    init: Callable[[Tree], Memory],
+    descend: Callable[[Tree, Tree, Memory, float], tuple[Tree, Memory]],
+) -> Optimizer:
+    """``descend(model, gradient, memory, lr)`` with all that optimisers have in common."""
+    learning_rate, decay = settings["learning_rate"], settings["weight_decay"]
+    for key, value in settings.items():
+        if key == "learning_rate" and callable(value):
+            continue
+        share = key in ("decay", "beta1", "beta2")  # of the past, which is not all of it
+        checks.number(value, "the learning rate" if key == "learning_rate" else key, 0.0, 1.0 if share else math.inf, share)
+
+    def update(model: Tree, gradient: Tree, memory: Memory) -> tuple[Tree, Memory]:
+        _check(model, gradient, memory)
+        lr = _rate(learning_rate, memory.step)
+        new, memory = descend(model, gradient, memory, lr)
+        if decay:
+            new = trees.map(lambda w, before: w - lr * decay * before if getattr(w, "ndim", 0) > 1 else w, new, model)
+        return new, memory
+
+    return Optimizer(init, update, f"{name}({', '.join(f'{key}={text_of(value)}' for key, value in settings.items())})")
+
+
+def _settings(learning_rate: Rate, weight_decay: float, **others: float) -> dict[str, Any]:
+    return {"learning_rate": learning_rate, **others, "weight_decay": weight_decay}
+
+
+def sgd(learning_rate: Rate, weight_decay: float = 0.0) -> Optimizer:
     """w <- w - lr g."""
-    _check_settings(learning_rate)
 
-    def update(model: Tree, gradient: Tree, state: State) -> tuple[Tree, State]:
-        _check(model, gradient, state)
-        lr = _rate(learning_rate, state.step)
-        return trees.map(lambda w, g: w - lr * g, model, gradient), State(state.step + 1.0)
+    def descend(model: Tree, gradient: Tree, memory: Memory, lr: float) -> tuple[Tree, Memory]:
+        return trees.map(lambda w, g: w - lr * g, model, gradient), Memory(memory.step + 1.0)
 
-    return Optimizer(lambda model: State(0.0), update)
+    return _optimizer("sgd", _settings(learning_rate, weight_decay), lambda model: Memory(0.0), descend)
 
 
-def momentum(learning_rate: Rate, decay: float = 0.9) -> Optimizer:
+def momentum(learning_rate: Rate, decay: float = 0.9, weight_decay: float = 0.0) -> Optimizer:
     """m <- decay m + g;  w <- w - lr m (Polyak 1964)."""
-    _check_settings(learning_rate, decay=decay)
 
-    def update(model: Tree, gradient: Tree, state: State) -> tuple[Tree, State]:
-        _check(model, gradient, state)
-        lr = _rate(learning_rate, state.step)
-        m = trees.map(lambda m, g: decay * m + g, state.first, gradient)
-        return trees.map(lambda w, m: w - lr * m, model, m), State(state.step + 1.0, m)
+    def descend(model: Tree, gradient: Tree, memory: Memory, lr: float) -> tuple[Tree, Memory]:
+        m = trees.map(lambda m, g: decay * m + g, memory.first, gradient)
+        return trees.map(lambda w, m: w - lr * m, model, m), Memory(memory.step + 1.0, m)
 
-    return Optimizer(lambda model: State(0.0, _zeros_like(model)), update)
+    settings = _settings(learning_rate, weight_decay, decay=decay)
+    return _optimizer("momentum", settings, lambda model: Memory(0.0, _zeros_like(model)), descend)
 
 
-def rmsprop(learning_rate: Rate, decay: float = 0.9, eps: float = 1e-8) -> Optimizer:
+def rmsprop(learning_rate: Rate, decay: float = 0.9, eps: float = 1e-8, weight_decay: float = 0.0) -> Optimizer:
     """v <- decay v + (1 - decay) g^2;  w <- w - lr g / (sqrt(v) + eps) (Tieleman and Hinton 2012)."""
-    _check_settings(learning_rate, eps, decay=decay)
 
-    def update(model: Tree, gradient: Tree, state: State) -> tuple[Tree, State]:
-        _check(model, gradient, state)
-        lr = _rate(learning_rate, state.step)
-        v = trees.map(lambda v, g: decay * v + (1.0 - decay) * (g * g), state.second, gradient)
+    def descend(model: Tree, gradient: Tree, memory: Memory, lr: float) -> tuple[Tree, Memory]:
+        v = trees.map(lambda v, g: decay * v + (1.0 - decay) * (g * g), memory.second, gradient)
         model = trees.map(lambda w, g, v: w - lr * g / (sqrt(v) + eps), model, gradient, v)
-        return model, State(state.step + 1.0, None, v)
+        return model, Memory(memory.step + 1.0, None, v)
 
-    return Optimizer(lambda model: State(0.0, None, _zeros_like(model)), update)
+    settings = _settings(learning_rate, weight_decay, decay=decay, eps=eps)
+    return _optimizer("rmsprop", settings, lambda model: Memory(0.0, None, _zeros_like(model)), descend)
 
 
-def adam(learning_rate: Rate = 1e-3, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8) -> Optimizer:
-    """m <- b1 m + g;  v <- b2 v + g^2;  w <- w - lr mh / (sqrt(vh) + eps) (Kingma and Ba 2015).
+def adam(
+    learning_rate: Rate = 1e-3, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.0
+) -> Optimizer:
+    """m <- b1 m + (1 - b1) g;  v <- b2 v + (1 - b2) g^2;  w <- w - lr mh / (sqrt(vh) + eps) (Kingma and Ba 2015).
 
-    mh = m / (1 + b1 + ... + b1^(t-1)) is the mean of all gradients so far, the newest counting most; vh that of their
-    squares. The paper's m carries a factor 1 - b1 along and divides by 1 - b1^t at the end: the same mh, two passes more.
+    mh = m / (1 - b1^t) and vh = v / (1 - b2^t) are the means of all gradients so far, and of their squares, the newest
+    counting most. In the code m and v lack their factors 1 - b1 and 1 - b2, which come in with mh and vh: two passes fewer
+    over the weights.
     """
-    _check_settings(learning_rate, eps, beta1=beta1, beta2=beta2)
 
-    def update(model: Tree, gradient: Tree, state: State) -> tuple[Tree, State]:
-        _check(model, gradient, state)
-        t = state.step + 1.0
-        m = trees.map(lambda m, g: beta1 * m + g, state.first, gradient)
-        v = trees.map(lambda v, g: beta2 * v + g * g, state.second, gradient)
+    def descend(model: Tree, gradient: Tree, memory: Memory, lr: float) -> tuple[Tree, Memory]:
+        t = memory.step + 1.0
+        m = trees.map(lambda m, g: beta1 * m + g, memory.first, gradient)
+        v = trees.map(lambda v, g: beta2 * v + g * g, memory.second, gradient)
         weight, squares_weight = (1.0 - beta1**t) / (1.0 - beta1), (1.0 - beta2**t) / (1.0 - beta2)
         root = squares_weight**0.5  # taken out of the fraction, which saves a pass over all weights
-        size, floor = _rate(learning_rate, state.step) * root / weight, eps * root
+        size, floor = lr * root / weight, eps * root
         model = trees.map(lambda w, m, v: w - size * (m / (sqrt(v) + floor)), model, m, v)
-        return model, State(t, m, v)
+        return model, Memory(t, m, v)
 
-    return Optimizer(lambda model: State(0.0, _zeros_like(model), _zeros_like(model)), update)
-
-
-def fit(
-    model: Model,
-    loss: Callable[..., Any],
-    optimizer: Optimizer,
-    batches: Iterable[tuple[Any, ...]],
-    after: Callable[[Model], Model] | None = None,
-) -> Model:
-    """One step down ``loss(model, *batch)`` for each batch; ``after`` each, a change of the model (clipped weights, say).
-
-    The step is compiled: recorded at the first batch, then repeated as straight-line NumPy (``dgm.compile``). Each call begins
-    with a fresh state of the optimiser. ``model`` itself is not changed.
-
-    Raises: ``ValueError`` where there are no batches; :class:`~pydgm.errors.DomainError` for NaN or infinity in the first
-    batch, :class:`~pydgm.errors.NaNError` once the loss is not finite (on a GPU, where asking costs, every hundredth time and
-    at the end); :class:`~pydgm.errors.ArgumentError` for a loss that does not depend on the model; :class:`ShapeError` where a
-    batch's (n,) meets the model's (n, 1), which broadcasting would make (n, n). What a distribution or a layer refuses, like
-    labels that no class has, is looked for in the first batch and where the compiled step is checked (batches 2, 4, 8, ...);
-    the broadcasting, where the step is compiled.
-    """
-    last = model
-    for last in _training(model, loss, optimizer, batches, after):  # noqa: B007
-        pass
-    return last
+    settings = _settings(learning_rate, weight_decay, beta1=beta1, beta2=beta2, eps=eps)
+    return _optimizer("adam", settings, lambda model: Memory(0.0, _zeros_like(model), _zeros_like(model)), descend)
 
 
-def steps(
-    model: Model,
-    loss: Callable[..., Any],
-    optimizer: Optimizer,
-    batches: Iterable[tuple[Any, ...]],
-    after: Callable[[Model], Model] | None = None,
-) -> Iterator[Model]:
-    """What :func:`fit` does, to be watched: the model at the start and after each step, each a copy of its own."""
-    return (_copied(now) for now in _training(model, loss, optimizer, batches, after))
+# What can be put around an optimiser
 
 
-def _copied(model: Model) -> Model:
-    copied: Model = trees.map(lambda w: copy(w) if is_array(w) else w, model)
-    return copied
+def clip(optimizer: Optimizer, norm: float) -> Optimizer:
+    """The gradient, all of it as one vector, made no longer than ``norm`` (Pascanu, Mikolov and Bengio 2013)."""
+    checks.number(norm, "clip: the norm", 0.0)
+
+    def update(model: Tree, gradient: Tree, memory: Tree) -> tuple[Tree, Tree]:
+        squares = 0.0
+        for g in trees.leaves(gradient):
+            squares = squares + sum(square(g))
+        shrink = minimum(1.0, norm / (sqrt(squares) + 1e-30))
+        return optimizer.update(model, trees.map(lambda g: shrink * g, gradient), memory)
+
+    return Optimizer(optimizer.init, update, f"clip({optimizer.name}, {norm!r})")
 
 
-def _training(
-    model: Model,
-    loss: Callable[..., Any],
-    optimizer: Optimizer,
-    batches: Iterable[tuple[Any, ...]],
-    after: Callable[[Model], Model] | None,
-) -> Iterator[Model]:
-    """The model at the start and after each step; its arrays are written over by the next step."""
-    _check_arguments(model, loss, optimizer, batches)
+def project(optimizer: Optimizer, onto: Callable[[Tree], Tree]) -> Optimizer:
+    """After each update the model is replaced by ``onto(model)``: clipped weights, say. Projected gradient descent."""
 
-    def dependent(model: Model, *batch: Any) -> Any:
-        value = loss(model, *batch)
-        if type(value) is not Tensor:
-            raise ArgumentError(f"fit: the loss does not depend on the model: it is {shape_text(seen(value))} for any weights")
-        return value
-
-    def step(model: Model, state: Tree, batch: tuple[Any, ...]) -> tuple[Model, Tree, Any]:
-        value, slope = value_and_grad(dependent)(model, *batch)
-        model, state = optimizer.update(model, slope, state)
-        if after is not None:
-            changed = after(model)
-            trees.check_same(
-                trees.flatten(model)[1], trees.flatten(changed)[1], "fit: what after= returns must be a model, too"
-            )
-            model = changed
-        return model, state, value
-
-    compiled = compile(step, donate=(0, 1))
-    model = _copied(model)
-    state = optimizer.init(model)
-    yield model
-    value: Any = 0.0
-    made = 0
-    for batch in batches:
-        if not isinstance(batch, tuple):
-            raise TypeError(
-                f"fit: a batch is the tuple of the loss's further arguments, (x,) for one; got {type(batch).__name__}"
-            )
-        if made == 0:
-            _check_batch(batch)
-        model, state, value = compiled(model, state, batch)
-        if made == 0 and compiled.traces:
-            _check_meetings(*compiled.recorded)
-        made += 1
-        if xp.name == "numpy" or made % 100 == 0:
-            _check_loss(value, made)
-        yield model
-    if not made:
-        raise ValueError("fit: there were no batches: an iterator that was used up, or empty")
-    _check_loss(value, made)
-    for w, path in zip(trees.leaves(model), trees.paths(trees.flatten(model)[1], "model"), strict=True):
-        checks.finite(w, f"fit: after the last step {path}")
-
-
-def _check_arguments(model: Tree, loss: Any, optimizer: Any, batches: Any) -> None:
-    if isinstance(loss, type) or not callable(loss):
-        raise ArgumentError(f"fit: the second argument is the loss, a function of the model and a batch; got {kind_text(loss)}")
-    if not isinstance(optimizer, Optimizer):
-        raise ArgumentError(f"fit: the third argument is an optimiser, optim.adam(1e-3), called; got {kind_text(optimizer)}")
-    if not any(is_array(w) and is_floating(w) for w in trees.leaves(model)):
-        raise ArgumentError(f"fit: the first argument is the model, a tree of arrays to be trained; got {kind_text(model)}")
-    if not isinstance(batches, Iterable):
-        raise ArgumentError(f"fit: the fourth argument is an iterable of batches, tuples; got {kind_text(batches)}")
-
-
-def _check_batch(batch: tuple[Any, ...]) -> None:
-    """The first batch in full: what is not finite, and what is empty."""
-    leaves, structure = trees.flatten(batch)
-    for x, path in zip(leaves, trees.paths(structure, "batch"), strict=True):
-        if is_array(x) and 0 in x.shape[:1]:
-            raise DomainError(f"fit: {path} is empty, {shape_text(x)}")
-        checks.finite(x, f"fit: {path}")
-
-
-def _check_loss(value: Any, made: int) -> None:
-    number = float(value)
-    if not math.isfinite(number):
-        raise NaNError(
-            f"fit: the loss is {number} at step {made}: a learning rate that is too large, or a batch that holds NaN; "
-            "dgm.debug_nans() names the operation that made it"
+    def update(model: Tree, gradient: Tree, memory: Tree) -> tuple[Tree, Tree]:
+        new, memory = optimizer.update(model, gradient, memory)
+        projected = onto(new)
+        trees.check_same(
+            trees.flatten(new)[1], trees.flatten(projected)[1], "project: what onto(model) returns is a model, too"
         )
+        return projected, memory
+
+    return Optimizer(optimizer.init, update, f"project({optimizer.name}, {text_of(onto)})")
 
 
-def _check_meetings(inputs: list[Any], recorded: list[Any]) -> None:
-    """Refuse what broadcasting hides: labels (n,) against the model's (n, 1), or the other way round, which give (n, n); and
-    one label for all rows, (1, 1) against (n, 1)."""
-    own = {id(x) for x in inputs if x.array and x.name.startswith("batch")}  # what is in the batch, or made of it alone
-    lengths = {x.shape[0] for x in inputs if id(x) in own and x.shape and x.shape[0] > 1}
-    for step in recorded:
-        arguments = [x for x in step.args if hasattr(x, "shape") and hasattr(x, "line")]
-        if arguments and all(id(x) in own for x in arguments):
-            own.add(id(step.out))
-        if not isinstance(step.function, numpy.ufunc) and step.function is not numpy.where:
-            continue
-        for x, other in itertools.permutations(arguments, 2):
-            if id(x) not in own or id(other) in own:
-                continue
-            crossed = any({x.shape, other.shape} == {(n,), (n, 1)} for n in lengths)
-            single = x.shape == (1,) * len(other.shape) and len(x.shape) > 1 and other.shape[0] in lengths
-            if crossed or single:
-                raise ShapeError(
-                    f"fit: {x.shape} of the batch meets {other.shape} of the model and becomes {step.out.shape} "
-                    f"({step.out.line}): give both one shape"
+# Schedules: the learning rate of step 0, 1, 2, ...
+
+
+@dataclasses.dataclass(frozen=True)
+class linear:  # noqa: N801  a schedule reads like a function
+    """From ``start`` to ``end`` in ``steps`` steps, on a straight line; then ``end``."""
+
+    start: float
+    end: float
+    steps: int
+
+    def __post_init__(self) -> None:
+        _check_schedule(self)
+
+    def __call__(self, step: float) -> Any:
+        return self.start + (self.end - self.start) * numpy.minimum(step / self.steps, 1.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class cosine:  # noqa: N801
+    """From ``start`` to ``end`` in ``steps`` steps, along half a cosine; then ``end`` (Loshchilov and Hutter 2017)."""
+
+    start: float
+    end: float
+    steps: int
+
+    def __post_init__(self) -> None:
+        _check_schedule(self)
+
+    def __call__(self, step: float) -> Any:
+        turned = numpy.cos(math.pi * numpy.minimum(step / self.steps, 1.0))
+        return self.end + 0.5 * (self.start - self.end) * (1.0 + turned)
+
+
+@dataclasses.dataclass(frozen=True)
+class piecewise:  # noqa: N801
+    """``start``, and from step b on ``after[b]``: ``piecewise(1e-3, {6000: 1e-4})``."""
+
+    start: float
+    after: Mapping[int, float]
+
+    def __post_init__(self) -> None:
+        _check_schedule(self)
+        object.__setattr__(self, "after", dict(sorted(self.after.items())))
+
+    def __call__(self, step: float) -> Any:
+        rate: Any = self.start
+        for boundary, value in self.after.items():
+            rate = numpy.where(step >= boundary, value, rate)
+        return rate
+
+
+@dataclasses.dataclass(frozen=True)
+class warm_up:  # noqa: N801
+    """``then``, and in its first ``steps`` steps a growing share of it: 1/n, 2/n, ..., 1 (Goyal et al. 2017)."""
+
+    steps: int
+    then: Rate
+
+    def __post_init__(self) -> None:
+        _check_schedule(self)
+
+    def __call__(self, step: float) -> Any:
+        rate = self.then(step) if callable(self.then) else self.then
+        return rate * numpy.minimum((step + 1.0) / self.steps, 1.0)
+
+
+def _check_schedule(schedule: Any) -> None:
+    name = type(schedule).__name__
+    for field in dataclasses.fields(schedule):
+        value = getattr(schedule, field.name)
+        if field.name == "steps":
+            checks.count(value, f"{name}: steps")
+        elif field.name == "after":
+            if not isinstance(value, Mapping):
+                raise ArgumentError(
+                    f"{name}: wanted the rates by the step they begin at, {{6000: 1e-4}}; got {shape_text(value)}"
                 )
+            for boundary, rate in value.items():
+                checks.count(boundary, f"{name}: a step at which a rate begins")
+                checks.number(rate, f"{name}: the rate from step {boundary} on", 0.0)
+        elif not callable(value):
+            checks.number(value, f"{name}: {field.name}", 0.0)

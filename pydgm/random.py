@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy
+
 from . import backend, checks
 from .autodiff import stop_gradient
 from .backend import Array, xp
@@ -40,14 +42,18 @@ class Generator:
         options = {"dtype": dtype} if dtype else {}
         return backend.asarray(getattr(self._rng, method)(*arguments, **options), dtype=getattr(xp, dtype) if dtype else None)
 
-    def state(self) -> Any:
-        """Where the stream is: for :meth:`restore`."""
-        return self._rng.bit_generator.state
+    def state(self) -> numpy.ndarray[Any, Any]:
+        """Where the stream is, as an array on the host: for :meth:`restore`, and to be saved."""
+        return backend.rng_state(self._rng)
 
-    def restore(self, state: Any) -> None:
-        """Go back to where :meth:`state` was taken."""
+    def restore(self, state: numpy.ndarray[Any, Any]) -> None:
+        """Go to where :meth:`state` was taken."""
         _not_while_recording("restores a generator")
-        self._rng.bit_generator.state = state
+        backend.restore_rng(self._rng, state)
+
+    def spawn(self) -> Generator:
+        """A generator with a stream of its own, whose seed is drawn from this one."""
+        return Generator([int(backend.to_numpy(word)) for word in self.integers(0, 2**31, (4,))])
 
     def normal(self, shape: int | tuple[int, ...] = (), dtype: str = "float32") -> Array:
         """Standard normal numbers, N(0, 1)."""
@@ -58,7 +64,7 @@ class Generator:
         return self._draw("random", dtype, shape)
 
     def integers(self, low: int, high: int, shape: int | tuple[int, ...] = ()) -> Array:
-        """Whole numbers from ``low`` up to, but not with, ``high``."""
+        """Integers from ``low`` up to, but not with, ``high``."""
         return self._draw("integers", "", low, high, shape)
 
     def bernoulli(self, p: Array) -> Array:
@@ -76,21 +82,15 @@ class Generator:
         """One index for each row of ``logits`` over the last axis, with probabilities softmax(logits): Gumbel's maximum."""
         logits = stop_gradient(logits)
         dtype = "float64" if "64" in str(logits.dtype) else "float32"
-        gumbel = -xp.log(-xp.log1p(-self.uniform(tuple(logits.shape), dtype)) + 1e-30)  # log1p: uniform can be 0, not 1
-        return xp.argmax(logits + gumbel, axis=-1)
+        return xp.argmax(logits + self.gumbel(tuple(logits.shape), dtype), axis=-1)
+
+    def gumbel(self, shape: int | tuple[int, ...] = (), dtype: str = "float32") -> Array:
+        """Standard Gumbel numbers, -log(-log u): the largest of logits and these is a draw of softmax(logits)."""
+        return -xp.log(-xp.log1p(-self.uniform(shape, dtype)) + 1e-30)  # log1p: uniform can be 0, not 1
 
     def permutation(self, n: int) -> Array:
         """0, ..., n - 1 in random order."""
         return xp.argsort(self.uniform((n,), "float64"))
-
-    def batches(self, n: int, size: int) -> Any:
-        """Index arrays: 0, ..., n - 1 once in random order, ``size`` at a time; a last short one is left out."""
-        checks.count(n, "batches: the number of examples")
-        checks.count(size, "batches: the size of a batch")
-        if size > n:
-            raise ValueError(f"batches of {size} from {n} examples: wanted between 1 and {n}")
-        order = self.permutation(n)
-        return (order[i : i + size] for i in range(0, n - size + 1, size))
 
 
 _watchers: list[tuple[int, dict[int, tuple[Generator, Any]]]] = []

@@ -52,6 +52,18 @@ def register(cls: type, split: Split, join: Join, attributes: bool = False) -> N
         by_attributes.add(cls)
 
 
+class Setting:
+    """A value in ``fixed`` that needs help to be compared: subclasses say how."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+def bare(setting: Any) -> Any:
+    """A value in ``fixed``, without what makes it comparable."""
+    return setting.value if isinstance(setting, Setting) else setting
+
+
 def join_of(cls: type) -> Join:
     """How a container is put together."""
     return _containers[cls][1]

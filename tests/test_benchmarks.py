@@ -8,14 +8,19 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from benchmarks import scoreboard
+import pydgm as dgm
+from benchmarks import likelihood
 from benchmarks.__main__ import main, table
 from benchmarks.contestants import numpy as numpy_steps
 from benchmarks.contestants import pydgm as pydgm_steps
 from benchmarks.plot import plot
 from benchmarks.problems import STEPS, problem
 from benchmarks.race import check_equal, race
+from pydgm import data, metrics, nn
+from pydgm import distributions as dist
 from pydgm.data import published
+from pydgm.models.energy import RBM, rbm
+from pydgm.models.latent import VAE, vae
 
 
 def test_contestants_agree_and_the_report_is_whole() -> None:
@@ -91,22 +96,65 @@ def test_problems_are_the_same_each_time() -> None:
         problem("nothing")
 
 
-def test_the_scoreboard(tmp_path, monkeypatch, capsys) -> None:
-    """On rows that are easy to predict, an RBM is worth more than columns one by one."""
+def test_likelihoods_are_kept(tmp_path, monkeypatch, capsys) -> None:
+    """On rows that are easy to predict, an RBM is worth more than columns one by one; what was measured is not made again."""
     rng = np.random.default_rng(0)
     half = rng.integers(0, 2, (60, 4)).astype("uint8")
-    folder = tmp_path / "uci_binary"
+    folder, kept = tmp_path / "uci_binary", tmp_path / "kept.json"
     folder.mkdir()
     rows = np.concatenate([half, half], axis=1)
     np.savez(folder / "dna.npz", train=rows, valid=rows[:5], test=rows)
     monkeypatch.setenv("PYDGM_DATA", str(tmp_path))
     monkeypatch.setattr(published, "CONTENT", {})
-    monkeypatch.setattr(scoreboard, "SETS", ("dna",))
-    monkeypatch.setattr(scoreboard, "RECIPES", {"dna": scoreboard.Recipe(8, 800, 0.5, 0.0, 2)})
-    assert main(["scoreboard", "--json", str(tmp_path / "s.json")]) == 0
-    found = json.loads((tmp_path / "s.json").read_text(encoding="utf-8"))
-    assert found["RBM"]["dna"]["nats"][0] < found["independent columns"]["dna"]["nats"][0] - 1.0
+    monkeypatch.setattr(likelihood, "RECIPES", {8: likelihood.Recipe(8, 800, 0.5, 0.0, 2)})
+    monkeypatch.setattr(likelihood, "MODELS", dict(likelihood.MODELS))
+    command = ["likelihood", "--data", "dna", "--json", str(kept), "--seeds"]
+    assert main([*command, "2"]) == 0
+    results = {row["model"]: row for row in json.loads(kept.read_text(encoding="utf-8"))}
+    fields = ["model", "data", "nats", "low", "high", "kind", "published", "source", "seeds", "minutes", "each", "commit"]
+    assert all(list(row) == fields for row in results.values())
+    assert set(results) == {"independent columns", "RBM"}
+    assert (results["RBM"]["kind"], results["independent columns"]["kind"]) == ("estimate", "exact")
+    assert results["RBM"]["low"] <= results["RBM"]["nats"] <= results["RBM"]["high"]
+    assert results["RBM"]["nats"] > results["independent columns"]["nats"] + 1.0
     assert "| RBM |" in capsys.readouterr().out
+
+    @likelihood.density("half", "dna")
+    def half_and_half(data, rng):
+        return dist.Independent(dist.Bernoulli(np.zeros(data.shape)), 1)
+
+    assert main([*command, "1"]) == 0
+    again = {row["model"]: row for row in json.loads(kept.read_text(encoding="utf-8"))}
+    assert again["half"]["nats"] == pytest.approx(-8 * np.log(2), abs=1e-3)
+    assert {name: again[name] for name in results} == results
+    assert "seed 0" in capsys.readouterr().out
+    assert main([*command, "1"]) == 0
+    assert "seed" not in capsys.readouterr().out
     monkeypatch.setenv("PYDGM_DATA", str(tmp_path / "nowhere"))
-    assert main(["scoreboard"]) == 2
+    assert main([*command, "1", "--again"]) == 2
     assert "uci_binary" in capsys.readouterr().err
+    kept.write_text("{half", encoding="utf-8")
+    assert main([*command, "1"]) == 2
+    assert "is no file of results" in capsys.readouterr().err
+
+
+def test_likelihoods_say_what_they_are() -> None:
+    """Exact, bounded, estimated: the truth lies where each says, in nats and in bits."""
+    rng = dgm.random.Generator(0)
+    model = nn.double(VAE.init(rng, pixels=6, hidden=(5,), latent=2, activation=dgm.tanh))
+    x = (np.random.default_rng(0).random((400, 6)) < 0.5).astype("float64")
+    truth = float(dgm.mean(vae.log_prob_quadrature(model, x, cells=300)))
+    bound = metrics.likelihood(model, data.Rows(x), rng)
+    exact_bound = float(dgm.mean(vae.elbo_quadrature(model, x, *dgm.divergences.normal_plane(60, 7.0))))
+    assert bound.kind == "bound"
+    assert bound.low < exact_bound < bound.nats + (bound.nats - bound.low)
+    assert bound.low <= truth <= bound.high == float("inf")
+    machine = RBM(*[np.random.default_rng(1).standard_normal(shape) for shape in ((6, 4), (6,), (4,))])
+    estimate = metrics.likelihood(machine, x, rng)
+    assert estimate.kind == "estimate"
+    assert estimate.low < float(dgm.mean(machine.log_prob(x, rbm.log_partition(machine)))) < estimate.high
+    exact = metrics.likelihood(dist.Independent(dist.Bernoulli(np.zeros(6)), 1), x, rng)
+    assert exact == (pytest.approx(-6 * np.log(2)),) * 3 + ("exact",)
+    assert exact.bits_per_dimension(6) == pytest.approx(1.0)
+    with pytest.raises(TypeError, match="wanted a model with log_prob"):
+        metrics.likelihood(nn.MLP.init(rng, [2, 1]), x, rng)

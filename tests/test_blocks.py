@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import dataclasses
 
@@ -15,7 +14,6 @@ from hypothesis import strategies as st
 import pydgm as dgm
 from pydgm import distributions as dist
 from pydgm import nn, optim
-from pydgm.compile import TraceError
 
 
 def random(seed: int = 0) -> dgm.random.Generator:
@@ -177,24 +175,6 @@ def test_schedules_in_numpy_leave_float32() -> None:
         np.testing.assert_array_equal(opt.update(a, a, s)[0], fast(b, t)[0])
 
 
-def test_steps_are_those_of_fit_from_the_start() -> None:
-    w, batches = np.array([3.0]), [(np.array([float(i)]),) for i in range(5)]
-    loss, opt = lambda m, x: dgm.sum((m - x) ** 2), optim.momentum(0.1)
-    seen = [float(m[0]) for m in optim.steps(w, loss, opt, batches)]
-    assert len(seen) == 6
-    assert seen[0] == 3.0 == w[0]
-    assert seen[1:] == [float(optim.fit(w, loss, opt, batches[:n])[0]) for n in range(1, 6)]
-
-
-def test_fit_descends_and_leaves_the_callers_model_alone() -> None:
-    w = np.array([3.0])
-    found = optim.fit({"w": w}, lambda m, x: dgm.sum((m["w"] - x) ** 2), optim.sgd(0.1), [(np.array([1.0]),)] * 100)
-    assert found["w"][0] == pytest.approx(1.0, abs=1e-8)
-    assert w[0] == 3.0
-    with pytest.raises(TypeError, match="a batch is the tuple"):
-        optim.fit({"w": w}, lambda m, x: dgm.sum(m["w"]), optim.sgd(0.1), [np.ones(2)])
-
-
 def test_updates_change_nothing_in_place_and_keep_float32() -> None:
     for name in ["sgd", "momentum", "rmsprop", "adam"]:
         opt = getattr(optim, name)(0.1)
@@ -223,10 +203,15 @@ def test_generators_repeat_and_have_their_moments() -> None:
     assert sorted(rng.permutation(50)) == list(range(50))
     assert rng.integers(2, 5, (1000,)).min() == 2
     assert rng.integers(2, 5, (1000,)).max() == 4
-    seen = np.concatenate(list(rng.batches(10, 3)))
-    assert len(set(seen.tolist())) == 9
-    with pytest.raises(ValueError, match="batches of 11 from 10"):
-        list(rng.batches(10, 11))
+    a, b = random(7), random(7)
+    one, two = a.spawn(), b.spawn()
+    assert (one.normal((5,)) == two.normal((5,))).all()
+    assert (one.normal((5,)) != a.normal((5,))).any()
+    state = a.state()
+    drawn = a.normal((3,)), a.uniform((3,), "float64"), a.integers(0, 9, (3,))
+    a.restore(state)
+    for x, y in zip(drawn, (a.normal((3,)), a.uniform((3,), "float64"), a.integers(0, 9, (3,))), strict=True):
+        np.testing.assert_array_equal(x, y)
 
 
 def test_categorical_draws_have_their_frequencies() -> None:
@@ -259,48 +244,3 @@ def test_blocks_run_on_the_bare_standard() -> None:
             assert "no_float64" in str(leaf.device)
     finally:
         dgm.use("numpy")
-
-
-def test_models_of_steps_are_ones_own() -> None:
-    """What was returned is not written over later, so a list of them, and the best of them, is what it says."""
-    rng = dgm.random.Generator(0)
-    model, x = nn.MLP.init(rng, [2, 3, 1]), rng.normal((16, 2))
-    every = list(optim.steps(model, lambda m, x: dgm.mean((m(x) - 1.0) ** 2), optim.adam(0.1), [(x,)] * 5))
-    losses = [float(dgm.mean((m(x) - 1.0) ** 2)) for m in every]
-    assert len(every) == 6
-    assert losses == sorted(losses, reverse=True)
-    np.testing.assert_array_equal(every[0].layers[0].weight, model.layers[0].weight)
-    last = optim.fit(model, lambda m, x: dgm.mean((m(x) - 1.0) ** 2), optim.adam(0.1), [(x,)] * 5)
-    np.testing.assert_array_equal(every[-1].layers[0].weight, last.layers[0].weight)
-
-
-def test_a_failed_training_leaves_model_and_noise_as_they_were() -> None:
-    rng = dgm.random.Generator(0)
-    model = nn.MLP.init(rng, [2, 3, 1])
-    kept, state = dgm.trees.map(np.array, model), rng.state()
-
-    def loss(model, x):
-        return dgm.mean(model(x + rng.normal((8, 2))) ** 2) + np.random.rand()
-
-    with pytest.raises(TraceError):
-        optim.fit(model, loss, optim.adam(0.1), [(np.ones((8, 2), "float32"),)])
-    assert rng.state() == state
-    for a, b in zip(dgm.trees.leaves(kept), dgm.trees.leaves(model), strict=True):
-        np.testing.assert_array_equal(a, b)
-
-
-@pytest.mark.parametrize("eager", [False, True])
-def test_training_of_numbers_that_only_look_like_mistakes(eager) -> None:
-    """A loss on single numbers, pairs of points, weights for each row: none of them is labels in the wrong shape."""
-    rng = dgm.random.Generator(0)
-    model, x = nn.MLP.init(rng, [1, 4, 1]), rng.normal((6, 1))
-
-    def pairs(model, x, weights):
-        y = model(x)[:, 0]
-        return dgm.mean((y[:, None] - y) ** 2 * weights[:, None]) - dgm.mean(y)
-
-    with dgm.eager() if eager else contextlib.nullcontext():
-        optim.fit(model, pairs, optim.sgd(0.1), [(x, np.ones(6, "float32"))] * 3)
-        optim.fit(model, lambda m, x, w: -dgm.mean(w * dgm.log_softmax(m(x))), optim.sgd(0.1), [(x, np.ones((1, 3), "f"))] * 2)
-        optim.fit(model, lambda m, x, b: dgm.mean(b * m(x)[:, 0]), optim.sgd(0.1), [(x, np.ones(1, "f"))] * 2)
-        optim.fit({"w": np.ones(3)}, lambda p, t: dgm.sum(p["w"] ** 2) * t, optim.sgd(0.1), [(0.5,), (0.25,)])

@@ -49,10 +49,11 @@ def write_mnist(folder: Path, n: int = 5, zipped: bool = True, **wrong: bytes) -
 @pytest.mark.parametrize("zipped", [True, False])
 def test_mnist_is_read(tmp_path, zipped) -> None:
     found = data.mnist(write_mnist(tmp_path, zipped=zipped))
-    assert found.train.shape == found.test.shape == (5, 784)
-    assert found.train.dtype == np.float32
-    assert found.train[0, 9] == np.float32(9 / 255)
-    assert found.test_labels.tolist() == [0, 1, 2, 3, 4]
+    assert found.train.x.shape == found.test.x.shape == (5, 784)
+    assert found.train.x.dtype == np.float32
+    assert found.train.x[0, 9] == np.float32(9 / 255)
+    assert found.test.labels.tolist() == [0, 1, 2, 3, 4]
+    assert (found.shape, found.real, len(found.valid)) == ((28, 28), True, 0)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +97,7 @@ def test_binarised_mnist(tmp_path) -> None:
     bits = np.random.default_rng(0).integers(0, 2, (3, 784)).astype("uint8")
     good = {"train": bits, "valid": bits, "test": bits}
     np.savez_compressed(path, **good)
-    np.testing.assert_array_equal(data.binarized_mnist(tmp_path).valid, bits)
+    np.testing.assert_array_equal(data.binarized_mnist(tmp_path).valid.x, bits)
     wrong = {
         "no array .*valid": {"train": bits, "test": bits},
         "train has shape": {**good, "train": bits[:, :5]},
@@ -165,7 +166,7 @@ def test_downloads_are_checked(tmp_path, monkeypatch, capsys) -> None:
         hashes = {name: pooch.file_hash(str(served / name)) for name in __main__.FILES}
         monkeypatch.setattr(__main__, "FILES", hashes)
         assert __main__.main(["mnist", "--mirror", mirror]) == 0
-        assert data.mnist(tmp_path / "cache" / "pydgm" / "mnist").train.shape == (5, 784)
+        assert data.mnist(tmp_path / "cache" / "pydgm" / "mnist").train.x.shape == (5, 784)
         server.shutdown()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "other"))
     assert __main__.main(["mnist", "--mirror", mirror]) == 2
@@ -173,20 +174,21 @@ def test_downloads_are_checked(tmp_path, monkeypatch, capsys) -> None:
 
 def test_glyphs_are_repeatable_and_of_mnists_kind() -> None:
     a, b = data.glyphs(200, 50, seed=3), data.glyphs(200, 50, seed=3)
-    assert (a.train == b.train).all()
-    assert (a.train != data.glyphs(200, 50, seed=4).train).any()
-    assert a.train.shape == (200, 784)
-    assert a.test.shape == (50, 784)
-    assert a.train.dtype == np.float32
-    assert a.train.min() >= 0
-    assert a.train.max() <= 1
-    assert a.train.max(axis=1).min() > 0.5  # every image has ink
-    edge = a.train.reshape(-1, 28, 28)[:, [0, -1]]
+    train = a.train.x
+    assert (train == b.train.x).all()
+    assert (train != data.glyphs(200, 50, seed=4).train.x).any()
+    assert (train.shape, a.valid.x.shape, a.test.x.shape) == ((180, 784), (20, 784), (50, 784))
+    assert not a.real
+    assert train.dtype == np.float32
+    assert train.min() >= 0
+    assert train.max() <= 1
+    assert train.max(axis=1).min() > 0.5  # every image has ink
+    edge = train.reshape(-1, 28, 28)[:, [0, -1]]
     assert (edge > 0.5).mean() < 0.02  # and it is in the middle
     many = data.glyphs(8000, 1)
-    assert len(set(many.train_labels.tolist())) == sum(map(len, data.ALPHABETS.values()))  # every character has a typeface
+    assert len(set(many.train.labels.tolist())) == sum(map(len, data.ALPHABETS.values()))  # every character has a typeface
     only = data.glyphs(300, 1, alphabets=["digits"])
-    assert set(only.train_labels.tolist()) == set(range(10))
+    assert set(only.train.labels.tolist()) == set(range(10))
     with pytest.raises(ValueError, match=r"unknown alphabets \['klingon'\]"):
         data.glyphs(alphabets=["klingon"])
 
@@ -194,9 +196,9 @@ def test_glyphs_are_repeatable_and_of_mnists_kind() -> None:
 def test_glyphs_of_a_class_are_alike() -> None:
     """The nearest mean image names a drawn digit far more often than chance: labels belong to images."""
     d = data.glyphs(3000, 500, alphabets=["digits"])
-    means = np.stack([d.train[d.train_labels == k].mean(axis=0) for k in range(10)])
-    nearest = ((d.test[:, None] - means) ** 2).sum(axis=2).argmin(axis=1)
-    assert (nearest == d.test_labels).mean() > 0.6
+    means = np.stack([d.train.x[d.train.labels == k].mean(axis=0) for k in range(10)])
+    nearest = ((d.test.x[:, None] - means) ** 2).sum(axis=2).argmin(axis=1)
+    assert (nearest == d.test.labels).mean() > 0.6
 
 
 def test_toys_have_their_shapes() -> None:
@@ -214,27 +216,30 @@ def test_toys_have_their_shapes() -> None:
     ring = data.ring_of_gaussians()
     x = ring.sample(rng, (n,))
     assert x.dtype == np.float32
-    nearest = np.linalg.norm(x[:, None] - ring.components.mean, axis=2)
+    nearest = np.linalg.norm(x[:, None] - ring.components.base.loc, axis=2)
     assert (nearest.min(axis=1) < 0.02 * 5).all()
     counts = np.bincount(nearest.argmin(axis=1), minlength=8)
     assert abs(counts - n / 8).max() < 5 * np.sqrt(n / 8)
-    assert data.grid_of_gaussians().components.mean.shape == (25, 2)
+    assert data.grid_of_gaussians().components.shape == (25, 2)
 
 
 @pytest.mark.real_data
 def test_the_real_mnist(real_data) -> None:
     d = data.mnist(real_data("mnist"))
-    assert np.bincount(d.train_labels).tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
-    assert np.bincount(d.test_labels).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
-    assert d.train.mean(dtype="float64") == pytest.approx(0.1307, abs=5e-5)
-    assert d.train.std(dtype="float64") == pytest.approx(0.3081, abs=5e-5)
+    assert [len(part) for part in (d.train, d.valid, d.test)] == [50_000, 10_000, 10_000]
+    labels, images = (np.concatenate([getattr(d.train, part), getattr(d.valid, part)]) for part in ("labels", "x"))
+    assert np.bincount(labels).tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+    assert np.bincount(d.test.labels).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+    assert images.mean(dtype="float64") == pytest.approx(0.1307, abs=5e-5)
+    assert images.std(dtype="float64") == pytest.approx(0.3081, abs=5e-5)
 
 
 @pytest.mark.real_data
 def test_the_real_binarised_mnist(real_data) -> None:
     d = data.binarized_mnist(real_data("binarized_mnist"))
-    assert [len(part) for part in d] == [50_000, 10_000, 10_000]
-    assert [round(float(part.mean()), 6) for part in d] == [0.130562, 0.131127, 0.132512]
+    parts = d.train, d.valid, d.test
+    assert [len(part) for part in parts] == [50_000, 10_000, 10_000]
+    assert [round(float(part.x.mean(dtype="float64")), 6) for part in parts] == [0.130562, 0.131127, 0.132512]
 
 
 def omniglot_zip(path, drawings=2, size=105, damage=None, parts=("background", "evaluation")) -> None:
@@ -258,22 +263,22 @@ def omniglot_zip(path, drawings=2, size=105, damage=None, parts=("background", "
 def test_omniglot(tmp_path) -> None:
     omniglot_zip(tmp_path / "all.zip")
     images = data.omniglot(tmp_path)
-    assert images.train.shape == images.test.shape == (4, 784)
-    assert images.train.dtype == np.float32
-    np.testing.assert_array_equal(images.train_labels, [1, 1, 2, 2])
-    np.testing.assert_array_equal(images.test_labels, [11, 11, 12, 12])
-    upper = images.train[0].reshape(28, 28)
+    assert images.train.x.shape == images.test.x.shape == (4, 784)
+    assert images.train.x.dtype == np.float32
+    np.testing.assert_array_equal(images.train.labels, [1, 1, 2, 2])
+    np.testing.assert_array_equal(images.test.labels, [11, 11, 12, 12])
+    upper = images.train.x[0].reshape(28, 28)
     np.testing.assert_array_equal(upper[:9], 1.0)
     np.testing.assert_allclose(upper[9], 1 / 3, atol=0.1)  # the 35th of 105 rows lies in the tenth of 28
     np.testing.assert_array_equal(upper[10:], 0.0)
-    np.testing.assert_allclose(images.train[2].reshape(28, 28), upper.T)
+    np.testing.assert_allclose(images.train.x[2].reshape(28, 28), upper.T)
     assert len(data.omniglot(tmp_path, per_character=1).train) == 2
 
 
 def test_omniglot_in_two_archives(tmp_path) -> None:
     for part in ("background", "evaluation"):
         omniglot_zip(tmp_path / f"images_{part}.zip", parts=(part,))
-    assert data.omniglot(tmp_path).train.shape == (4, 784)
+    assert data.omniglot(tmp_path).train.x.shape == (4, 784)
 
 
 @pytest.mark.parametrize(
@@ -296,8 +301,8 @@ def test_a_damaged_omniglot_is_named(tmp_path, make, said) -> None:
 @pytest.mark.real_data
 def test_the_real_omniglot(real_data) -> None:
     images = data.omniglot(real_data("omniglot"), per_character=1)
-    assert (len(images.train), len(images.test)) == (964, 659)
-    assert 0.05 < images.train.mean() < 0.12
+    assert (len(images.train), len(images.valid), len(images.test)) == (868, 96, 659)
+    assert 0.05 < images.train.x.mean() < 0.12
 
 
 def test_bars_and_stripes() -> None:
@@ -313,7 +318,7 @@ def test_bars_and_stripes() -> None:
 def test_uci_sets(tmp_path) -> None:
     bits = np.random.default_rng(0).integers(0, 2, (3, 7)).astype("uint8")
     np.savez_compressed(tmp_path / "dna.npz", train=bits, valid=bits[:1], test=bits)
-    assert data.uci_binary(tmp_path, "dna").valid.shape == (1, 7)
+    assert data.uci_binary(tmp_path, "dna").valid.x.shape == (1, 7)
     np.savez_compressed(tmp_path / "dna.npz", train=bits, valid=bits[:, :2], test=bits)
     with pytest.raises(DataError, match=r"valid has shape \(3, 2\), wanted \(n, 7\)"):
         data.uci_binary(tmp_path, "dna")
@@ -326,9 +331,9 @@ def test_the_real_uci_sets(real_data) -> None:
     """Their sizes, and the likelihood of independent columns that their source gives."""
     for name, columns, nats in (("dna", 180, 100.39), ("mushrooms", 112, 34.23), ("nips", 500, 294.80)):
         found = data.uci_binary(real_data("uci_binary"), name)
-        assert found.test.shape[1] == columns
-        p = (found.train.sum(axis=0) + 1.0) / (len(found.train) + 2.0)
-        own = -(found.test * np.log(p) + (1.0 - found.test) * np.log(1.0 - p)).sum(axis=1).mean()
+        assert found.test.x.shape[1] == columns
+        p = (found.train.x.sum(axis=0) + 1.0) / (len(found.train) + 2.0)
+        own = -(found.test.x * np.log(p) + (1.0 - found.test.x) * np.log(1.0 - p)).sum(axis=1).mean()
         assert abs(own - nats) < 0.01
 
 

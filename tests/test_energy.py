@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pydgm as dgm
-from pydgm import optim, trees
-from pydgm.models.energy import RBM, rbm
+from pydgm import mcmc, optim, train, trees
+from pydgm.distributions import Independent, Normal
+from pydgm.models.energy import RBM, contrastive, rbm
 
 
 def bits(n: int):
@@ -44,9 +45,9 @@ def test_everything_follows_from_the_energy(model) -> None:
     np.testing.assert_allclose(model.visible(h), (p.T @ v) / p.sum(axis=0)[:, None], rtol=1e-10)
     np.testing.assert_allclose(np.exp(model.transposed.log_prob(h, log_z)), p.sum(axis=0), rtol=1e-10)
     expected = rbm.model_moments(model)
-    np.testing.assert_allclose(expected.W, v.T @ p @ h, rtol=1e-10)
-    np.testing.assert_allclose(expected.b, p.sum(axis=1) @ v, rtol=1e-10)
-    np.testing.assert_allclose(expected.a, p.sum(axis=0) @ h, rtol=1e-10)
+    np.testing.assert_allclose(expected.vh, v.T @ p @ h, rtol=1e-10)
+    np.testing.assert_allclose(expected.v, p.sum(axis=1) @ v, rtol=1e-10)
+    np.testing.assert_allclose(expected.h, p.sum(axis=0) @ h, rtol=1e-10)
     p_v = {tuple(x): q for x, q in zip(v, p.sum(axis=1), strict=True)}
     pseudo = [sum(np.log(q / (q + p_v[tuple(y)])) for y in flips(x)) for x, q in zip(v, p.sum(axis=1), strict=True)]
     np.testing.assert_allclose(rbm.pseudo_log_likelihood(model, v), pseudo, rtol=1e-8)
@@ -65,8 +66,9 @@ def test_the_exact_gradient_is_autodiffs_and_finite_differences(model, seed) -> 
     def nll(model):
         return -dgm.mean(model.log_prob(v, rbm.log_partition(model)))
 
-    exact = rbm.exact_nll_gradient(model, v)
-    for x, y in zip(trees.leaves(exact), trees.leaves(dgm.grad(nll)(model)), strict=True):
+    _, exact, _ = contrastive.exact(rbm.log_partition).gradient(model, v, None, None)
+    data, ours = rbm.moments(model, v), rbm.model_moments(model)
+    for x, y in zip(trees.leaves(exact), (ours.vh - data.vh, ours.v - data.v, ours.h - data.h), strict=True):
         np.testing.assert_allclose(x, y, atol=1e-12)
     leaves, structure = trees.flatten(model)
     step = 1e-6
@@ -85,9 +87,9 @@ def test_the_exact_gradient_is_autodiffs_and_finite_differences(model, seed) -> 
 def test_contrastive_divergence_is_the_gradient_of_free_energies(model, seed) -> None:
     rng = np.random.default_rng(seed)
     v, v_model = ((rng.random((n, model.W.shape[0])) < 0.5).astype(float) for n in (6, 9))
-    by_hand = rbm.nll_gradient(model, v, v_model)
-    by_engine = dgm.grad(rbm.contrastive_loss)(model, v, v_model)
-    for x, y in zip(trees.leaves(by_hand), trees.leaves(by_engine), strict=True):
+    data, ours = rbm.moments(model, v), rbm.moments(model, v_model)
+    by_engine = dgm.grad(contrastive.contrastive_loss)(model, v, v_model)
+    for x, y in zip((ours.vh - data.vh, ours.v - data.v, ours.h - data.h), trees.leaves(by_engine), strict=True):
         np.testing.assert_allclose(x, y, atol=1e-12)
 
 
@@ -105,7 +107,7 @@ def test_enumeration_goes_in_parts() -> None:
     """2^14 states are four parts of 4096; all-zero weights have log Z = (visible + hidden) log 2."""
     flat = RBM(np.zeros((14, 20)), np.zeros(14), np.zeros(20))
     assert abs(float(rbm.log_partition(flat)) - 34 * np.log(2)) < 1e-10
-    np.testing.assert_allclose(rbm.model_moments(flat).W, 0.25)
+    np.testing.assert_allclose(rbm.model_moments(flat).vh, 0.25)
 
 
 def test_gibbs_sampling_leaves_the_distribution_as_it_is() -> None:
@@ -130,22 +132,31 @@ def test_ais_finds_the_partition_function(seed) -> None:
     exact = float(rbm.log_partition(model))
     base = np.random.default_rng(seed).standard_normal(20)
     for start in (None, base, np.zeros(20)):
-        found = rbm.ais(model, dgm.random.Generator(seed), chains=500, temperatures=1000, base=start)
-        assert abs(found.value - exact) < 0.1
+        found = mcmc.ais(model, dgm.random.Generator(seed), chains=500, temperatures=1000, base=start)
+        assert abs(found.nats - exact) < 0.1
         assert found.low < exact < found.high
-        assert found.low < found.value < found.high
+        assert found.low < found.nats < found.high
 
 
 def test_ais_is_a_lower_bound_on_average() -> None:
     """With few temperatures the estimates scatter: E[Z] is right, so E[log Z] is below."""
-    model = machine(10, 8, 3)
+    model, rng = machine(10, 8, 3), dgm.random.Generator(0)
     exact = float(rbm.log_partition(model))
-    log_w = np.asarray(rbm.ais(model, dgm.random.Generator(0), chains=20_000, temperatures=20).log_weights)
-    w = np.exp(log_w - exact)
+    log_z = np.array([mcmc.ais(model, rng, chains=5, temperatures=20).nats for _ in range(1500)])
+    w = np.exp(log_z - exact)
     assert abs(w.mean() - 1.0) < 4 * w.std() / np.sqrt(len(w))
-    assert log_w.mean() < exact - 0.01
+    assert log_z.mean() < exact - 0.01
     with pytest.raises(ValueError, match="at least 2 of each"):
-        rbm.ais(model, dgm.random.Generator(0), chains=1)
+        mcmc.ais(model, dgm.random.Generator(0), chains=1)
+
+
+def run(model, phase, batches, optimizer=None, penalty=None, seed: int = 0):
+    """A training; its noise, which is spawned from the seed's."""
+    step = contrastive.step(phase, optim.sgd(0.1) if optimizer is None else optimizer, penalty)
+    state = step.init(model, dgm.random.Generator(seed))
+    noise = dgm.random.Generator(0)
+    noise.restore(state.noise)
+    return train.run(step, state, batches), noise
 
 
 def test_one_update_is_what_the_lecture_writes() -> None:
@@ -153,47 +164,48 @@ def test_one_update_is_what_the_lecture_writes() -> None:
     model, rate = machine(6, 4, 0), 0.1
     v = (np.random.default_rng(1).random((8, 6)) < 0.5).astype(float)
     kept = trees.map(np.copy, model)
-    found, chains = rbm.fit(model, [v], dgm.random.Generator(5), optimizer=optim.sgd(rate))
-    assert chains is None
-    rng = np.random.default_rng(5)
+    new, noise = run(model, contrastive.cd(1), [v], optim.sgd(rate))
 
     def logistic(x):
         return 1 / (1 + np.exp(-x))
 
     h = logistic(v @ model.W + model.a)
-    sample = (rng.random((8, 4)) < h).astype(float)
-    v1 = (rng.random((8, 6)) < logistic(sample @ model.W.T + model.b)).astype(float)
+    sample = (noise.uniform((8, 4), "float64") < h).astype(float)
+    v1 = (noise.uniform((8, 6), "float64") < logistic(sample @ model.W.T + model.b)).astype(float)
     h1 = logistic(v1 @ model.W + model.a)
-    np.testing.assert_allclose(found.W, model.W + rate * (v.T @ h - v1.T @ h1) / 8)
-    np.testing.assert_allclose(found.b, model.b + rate * (v - v1).mean(axis=0))
-    np.testing.assert_allclose(found.a, model.a + rate * (h - h1).mean(axis=0))
+    np.testing.assert_allclose(new.model.W, model.W + rate * (v.T @ h - v1.T @ h1) / 8)
+    np.testing.assert_allclose(new.model.b, model.b + rate * (v - v1).mean(axis=0))
+    np.testing.assert_allclose(new.model.a, model.a + rate * (h - h1).mean(axis=0))
+    assert new.losses[0] == pytest.approx((model.free_energy(v) - model.free_energy(v1)).mean())
     for x, y in zip(trees.leaves(model), trees.leaves(kept), strict=True):
         np.testing.assert_array_equal(x, y)
 
 
 def test_persistent_chains_go_on() -> None:
-    model = machine(6, 4, 0)
-    v, start = np.ones((8, 6)), np.zeros((5, 6))
-    opt = optim.sgd(0.0)
-    _, once = rbm.fit(model, [v], dgm.random.Generator(0), chains=start, optimizer=opt)
-    _, thrice = rbm.fit(model, [v] * 3, dgm.random.Generator(0), chains=start, optimizer=opt)
-    rng = dgm.random.Generator(0)
-    np.testing.assert_array_equal(once, model.gibbs(rng, start, 1))
-    np.testing.assert_array_equal(thrice, model.gibbs(rng, once, 2))
-    assert not start.any()
+    """They begin as the machine without bonds, and with each update make k steps."""
+    model, v = machine(6, 4, 0), np.ones((8, 6))
+    for k in (1, 2):
+        once, noise = run(model, contrastive.pcd(k, chains=5), [v], optim.sgd(0.0))
+        thrice, _ = run(model, contrastive.pcd(k, chains=5), [v] * 3, optim.sgd(0.0))
+        step = contrastive.step(contrastive.pcd(k, chains=5), optim.sgd(0.0))
+        start = step.init(model, dgm.random.Generator(0)).memory[1]
+        np.testing.assert_array_equal(once.memory[1], model.gibbs(noise, start, k))
+        np.testing.assert_array_equal(thrice.memory[1], model.gibbs(noise, once.memory[1], 2 * k))
+    wide = contrastive.step(contrastive.pcd(1, chains=20_000), optim.sgd(0.1)).init(model, dgm.random.Generator(1)).memory[1]
+    np.testing.assert_allclose(wide.mean(axis=0), 1 / (1 + np.exp(-model.b)), atol=0.02)
 
 
 def test_decay_and_sparsity() -> None:
     model, v = machine(6, 4, 0), np.ones((8, 6))
-
-    def moved(**options):
-        new, _ = rbm.fit(model, [v], dgm.random.Generator(0), optimizer=optim.sgd(1.0), **options)
-        return new
-
-    plain = moved()
-    np.testing.assert_allclose(moved(weight_decay=0.1).W, plain.W - 0.1 * model.W)
+    plain = run(model, contrastive.cd(1), [v], optim.sgd(1.0))[0].model
+    decayed = run(model, contrastive.cd(1), [v], optim.sgd(1.0, weight_decay=0.1))[0].model
+    np.testing.assert_allclose(decayed.W, plain.W - 0.1 * model.W)
+    np.testing.assert_allclose(decayed.a, plain.a)
+    sparse = run(model, contrastive.cd(1), [v], optim.sgd(1.0), lambda m, v: 3.0 * rbm.sparsity(m, v, 0.2))[0].model
+    slope = dgm.grad(rbm.sparsity)(model, v, 0.2)
+    np.testing.assert_allclose(sparse.a, plain.a - 3.0 * slope.a)
     activity = model.hidden(v).mean(axis=0)
-    np.testing.assert_allclose(moved(sparsity=(0.2, 3.0)).a, plain.a - 3.0 * (activity - 0.2))
+    np.testing.assert_allclose(slope.a, (activity - 0.2) * (model.hidden(v) * (1 - model.hidden(v))).mean(axis=0))
 
 
 def test_learning_raises_the_exact_likelihood() -> None:
@@ -203,8 +215,7 @@ def test_learning_raises_the_exact_likelihood() -> None:
         patterns = rng.bernoulli(np.full((6, 12), 0.5, "float32"))
         model = RBM.init(rng, 12, 8, patterns)
         before = float(dgm.mean(model.log_prob(patterns, rbm.log_partition(model))))
-        chains = rng.bernoulli(np.full((100, 12), 0.5, "float32"))
-        model, _ = rbm.fit(model, [patterns] * 2000, rng, chains=chains, optimizer=optim.sgd(0.1))
+        model = run(model, contrastive.pcd(1, chains=100), [patterns] * 2000, seed=seed)[0].model
         after = float(dgm.mean(model.log_prob(patterns, rbm.log_partition(model))))
         assert before < after - 3.0
         assert after < -np.log(6)
@@ -213,32 +224,23 @@ def test_learning_raises_the_exact_likelihood() -> None:
 @pytest.mark.parametrize(
     ("bad", "said"),
     [
-        (np.full((4, 6), 2.0), "from 2 to 2"),
-        (np.full((4, 6), -0.1), "0 to 1"),
-        (np.full((4, 6), np.nan), "from nan to nan"),
-        (np.ones((4, 5)), r"an array \(n, 6\), not \(4, 5\)"),
-        (np.ones(6), r"not \(6,\)"),
+        (np.full((4, 6), 2.0), "got 2 to 2"),
+        (np.full((4, 6), -0.1), "from 0 to 1"),
+        (np.full((4, 6), np.nan), "holds NaN"),
+        (np.ones((4, 5)), r"an array \(..., 6\), got \(4, 5\)"),
         (np.ones((0, 6)), "empty"),
-        ([[1.0] * 6], "not list"),
     ],
 )
 def test_bad_input_is_refused_and_the_model_is_as_it_was(bad, said) -> None:
     model = machine(6, 4, 0)
     kept = trees.map(np.copy, model)
-    for arguments, options in [(([np.ones((4, 6)), bad],), {}), (([np.ones((4, 6))],), {"chains": bad})]:
+    for phase in (contrastive.cd(1), contrastive.pcd(1, chains=3)):
         with pytest.raises(ValueError, match=said):
-            rbm.fit(model, *arguments, dgm.random.Generator(0), **options)
-    with pytest.raises(ValueError, match="no batches"):
-        rbm.fit(model, [], dgm.random.Generator(0))
+            run(model, phase, [bad])
+        with pytest.raises(ValueError, match="no batches"):
+            run(model, phase, [])
     for x, y in zip(trees.leaves(model), trees.leaves(kept), strict=True):
         np.testing.assert_array_equal(x, y)
-
-
-def test_whole_numbers_are_taken() -> None:
-    model = trees.map(lambda w: w.astype("float32"), machine(6, 4, 0))
-    for v in (np.ones((4, 6), "uint8"), np.ones((4, 6), bool), np.ones((4, 6))):
-        new, _ = rbm.fit(model, [v], dgm.random.Generator(0))
-        assert new.W.dtype == np.float32
 
 
 def test_init_starts_at_the_data() -> None:
@@ -253,30 +255,63 @@ def test_init_starts_at_the_data() -> None:
 def test_on_the_bare_standard(strict) -> None:
     rng = dgm.random.Generator(0)
     v = rng.bernoulli(dgm.asarray(np.full((10, 5), 0.5, "float32")))
-    model, chains = rbm.fit(RBM.init(rng, 5, 3, v), [v, v], rng, chains=v, weight_decay=0.01, sparsity=(0.1, 0.1))
-    exact = float(rbm.log_partition(model))
-    found = rbm.ais(model, rng, chains=50, temperatures=50)
-    assert abs(found.value - exact) < 0.5
-    assert rbm.pseudo_log_likelihood(model, v).shape == (10,)
-    assert chains is not None
-    assert float(rbm.reconstruction_error(model, rng, v)) >= 0.0
-    assert trees.leaves(rbm.exact_nll_gradient(model, v))[0].shape == (5, 3)
+    state, _ = run(RBM.init(rng, 5, 3, v), contrastive.pcd(1, 4), [v, v], optim.sgd(0.1, weight_decay=0.01), rbm.sparsity)
+    exact = float(rbm.log_partition(state.model))
+    assert abs(mcmc.ais(state.model, rng, chains=50, temperatures=50).nats - exact) < 0.5
+    assert rbm.pseudo_log_likelihood(state.model, v).shape == (10,)
+    assert float(rbm.reconstruction_error(state.model, rng, v)) >= 0.0
+    assert rbm.model_moments(state.model).vh.shape == (5, 3)
+    assert run(state.model, contrastive.exact(rbm.log_partition), [v])[0].losses.shape == (1,)
 
 
-@pytest.mark.parametrize(("k", "persistent"), [(1, False), (3, True), (float("inf"), False)])
-def test_training_is_the_same_not_compiled(k, persistent) -> None:
+@pytest.mark.parametrize("phase", [contrastive.cd(1), contrastive.pcd(3, 5), contrastive.exact(rbm.log_partition)])
+def test_training_is_the_same_not_compiled(phase) -> None:
     """100 updates, bit for bit."""
     model, v = machine(6, 4, 0), (np.random.default_rng(1).random((10, 6)) < 0.5).astype(float)
-    options = {"k": k, "chains": v[:5] if persistent else None, "weight_decay": 0.01, "sparsity": (0.2, 0.1)}
-    compiled, chains = rbm.fit(model, [v] * 100, dgm.random.Generator(0), **options)
+    options = {"optimizer": optim.momentum(0.02, weight_decay=0.01), "penalty": rbm.sparsity}
+    compiled, _ = run(model, phase, [v] * 100, **options)
     with dgm.eager():
-        plain, others = rbm.fit(model, [v] * 100, dgm.random.Generator(0), **options)
-    for x, y in zip(trees.leaves((compiled, chains)), trees.leaves((plain, others)), strict=True):
-        assert x.tobytes() == y.tobytes()
+        plain, _ = run(model, phase, [v] * 100, **options)
+    for x, y in zip(trees.leaves(compiled), trees.leaves(plain), strict=True):
+        assert np.asarray(x).tobytes() == np.asarray(y).tobytes()
 
 
 def test_a_chain_has_a_length() -> None:
-    model, v = machine(6, 4, 0), np.ones((2, 6))
-    for k, chains in ((0, None), (1.5, None), (-1, None), (float("inf"), v)):
-        with pytest.raises(ValueError, match="fit: "):
-            rbm.fit(model, [v], dgm.random.Generator(0), k=k, chains=chains)
+    for make, said in ((lambda: contrastive.cd(0), "cd: k"), (lambda: contrastive.pcd(1.5), "pcd: k")):
+        with pytest.raises((ValueError, TypeError), match=said):
+            make()
+
+
+# Chains for any energy
+
+
+def curved(x):
+    """A bent valley in the plane: x_1 ~ N(0, 1), x_2 given x_1 ~ N(x_1^2 / 2, 0.5^2). Z is pi."""
+    return 0.5 * x[..., 0] ** 2 + 2.0 * (x[..., 1] - 0.5 * x[..., 0] ** 2) ** 2
+
+
+KERNELS = {"metropolis": mcmc.metropolis(0.6), "langevin": mcmc.langevin(0.5), "hmc": mcmc.hmc(0.3, 5)}
+
+
+@pytest.mark.parametrize("kernel", list(KERNELS))
+def test_samplers_leave_their_distribution_as_it_is(kernel) -> None:
+    """Points drawn from the density itself, moved, are still drawn from it; without the acceptance they are not."""
+    rng, n = np.random.default_rng(0), 40_000
+    x1 = rng.standard_normal(n)
+    x = np.stack([x1, 0.5 * x1**2 + 0.5 * rng.standard_normal(n)], axis=1)
+    moved = mcmc.walk(lambda r, x: KERNELS[kernel](r, x, lambda x: -curved(x)), dgm.random.Generator(0), x, 8)
+    assert (moved != x).any(axis=1).mean() > 0.2
+    truth = {"x1": 0.0, "x1^2": 1.0, "x2": 0.5, "x2^2": 0.25 + 0.75}
+    for name, value in zip(truth, (moved[:, 0], moved[:, 0] ** 2, moved[:, 1], moved[:, 1] ** 2), strict=True):
+        assert abs(value.mean() - truth[name]) < 5 * value.std() / np.sqrt(n), name
+
+
+@pytest.mark.parametrize("kernel", list(KERNELS))
+def test_annealing_finds_the_z_of_any_energy(kernel) -> None:
+    base = Independent(Normal(np.zeros(2), 2.0), 1)
+    path = mcmc.Annealed(base, curved, KERNELS[kernel])
+    for seed in range(3):
+        found = mcmc.ais(path, dgm.random.Generator(seed), chains=500, temperatures=300)
+        assert found.low < np.log(np.pi) < found.high
+        assert found.high - found.low < 0.6
+        assert found.kind == "estimate"

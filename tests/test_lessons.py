@@ -16,8 +16,8 @@ import pytest
 from matplotlib.animation import FuncAnimation
 from PIL import Image
 
-from pydgm import lesson
-from pydgm.lesson import files, film
+from pydgm import files, lesson
+from pydgm.lesson import film
 from pydgm.lesson.claims import Claim, table
 
 ROOT = Path(__file__).parents[1]
@@ -59,7 +59,7 @@ def test_a_lesson_writes_its_picture_and_its_numbers(tiny, tmp_path) -> None:
     assert "holds" in done.stdout
     assert (out / "tiny.png").read_bytes().startswith(b"\x89PNG")
     report = json.loads((out / "tiny.json").read_text())
-    wanted = ["lesson", "lecture", "figure", "seed", "mode", "backend", "seconds"]
+    wanted = ["lesson", "lecture", "figure", "seed", "mode", "backend", "data", "seconds"]
     wanted += ["picture_sha256", "versions", "claims", "numbers"]
     assert list(report) == wanted
     assert report["lesson"] == "family/tiny"
@@ -167,6 +167,7 @@ def test_a_claim_that_fails_is_exit_status_1(tiny, tmp_path) -> None:
         (["--backend", "cupy"], "cupy"),
         (["--nonsense"], "unrecognized arguments"),
         (["--live"], "family/tiny has no live view"),
+        (["--resume"], "--resume goes on with an interrupted --full run"),
         (["--out", "/proc/none"], "cannot write into /proc/none"),
         (["--data", "nowhere"], "--data nowhere: there is no such folder"),
     ],

@@ -17,13 +17,25 @@ import numpy as np
 import pytest
 
 import pydgm as dgm
-from pydgm import data, nn, optim
-from pydgm.data import toys
-from pydgm.distributions import Bernoulli, Categorical, Normal, Uniform
+from pydgm import data, mcmc, nn, optim, train
+from pydgm.bijections import Chain
+from pydgm.distributions import (
+    Bernoulli,
+    Categorical,
+    DiscretizedLogistic,
+    GumbelSoftmax,
+    Independent,
+    Mixture,
+    Multinomial,
+    Normal,
+    StandardNormal,
+    Transformed,
+    Uniform,
+)
 from pydgm.models.adversarial import wgan
 from pydgm.models.constraints import SentenceCNN, distillation, posterior
-from pydgm.models.energy import RBM, rbm
-from pydgm.models.flows import Flow, Planar
+from pydgm.models.energy import RBM, contrastive, rbm
+from pydgm.models.flows import Planar, flow
 from pydgm.models.latent import VAE, GaussianMixture, vae
 
 V = np.array([3.0, 4.0])
@@ -52,8 +64,18 @@ def squares(model, x, y):
 
 def fit(model=None, loss=squares, optimizer=None, batches=None, **more) -> Any:
     model = mlp() if model is None else model
-    optimizer = optim.adam(1e-2) if optimizer is None else optimizer
-    return optim.fit(model, loss, optimizer, [(X, Y)] * 4 if batches is None else batches, **more)
+    step = train.minimise(lambda m, batch, rng: loss(m, *batch), optim.adam(1e-2) if optimizer is None else optimizer)
+    return train.run(step, step.init(model, rng()), [(X, Y)] * 4 if batches is None else batches, **more)
+
+
+def contrast(*batches, phase=None) -> Any:
+    step = contrastive.step(contrastive.cd(1) if phase is None else phase, optim.sgd(0.1))
+    return train.run(step, step.init(RBM.init(rng(), 6, 3), rng()), batches)
+
+
+def players(**more) -> Any:
+    step = train.alternate(D=(lambda m, x, rng: dgm.mean(m["D"](x)), optim.adam(), 1), **more)
+    return train.run(step, step.init({"D": mlp()}, rng()), [X])
 
 
 def calls(f, *arguments, between=lambda: None, times: int = 3) -> None:
@@ -260,18 +282,15 @@ def annealed_fit():
     def batches():
         for _ in range(6):
             loss_weight[0] = 0.1 * next(weight)
-            yield (np.ones((4, 6)),)
+            yield np.ones((4, 6))
 
-    noise = rng()
-    return optim.fit(
-        VAE.init(noise, 6, (4,), 2),
-        lambda model, x: (
-            -dgm.mean(model.log_likelihood(x, model.posterior(x).sample(noise)))
-            + loss_weight[0] * dgm.mean(dgm.sum(dgm.divergences.kl(model.posterior(x), Normal()), axis=-1))
-        ),
-        optim.adam(1e-2),
-        batches(),
-    )
+    def loss(model, x, rng):
+        q = model.posterior(x)
+        kl = dgm.divergences.kl(q, model.prior)
+        return -dgm.mean(model.decode(q.sample(rng)).log_prob(x)) + loss_weight[0] * dgm.mean(kl)
+
+    step = train.minimise(loss, optim.adam(1e-2))
+    return train.run(step, step.init(VAE.init(rng(), 6, (4,), 2), rng()), batches())
 
 
 def donated_twice():
@@ -420,7 +439,7 @@ BLOCKS = {
     "negative scale": Misuse(lambda: Normal(0.0, -1.0), "above 0, got -1", ValueError),
     "scale 0": Misuse(lambda: Normal(0, 0), "above 0, got 0", ValueError),
     "scale NaN": Misuse(lambda: Normal(0.0, np.array([1.0, np.nan])), "above 0, got nan", ValueError),
-    "mean as a list": Misuse(lambda: Normal([0.0, 1.0], 1.0), "mean: wanted an array, got a list", TypeError),
+    "loc as a list": Misuse(lambda: Normal([0.0, 1.0], 1.0), "loc: wanted an array, got a list", TypeError),
     "scale as text": Misuse(lambda: Normal(0.0, "1"), "scale: wanted an array", TypeError),
     "uniform backwards": Misuse(lambda: Uniform(1.0, 0.0), "high - low must be above 0", ValueError),
     "grey levels to 255": Misuse(lambda: Bernoulli(V).log_prob(255.0 * V), "divided by 255", ValueError),
@@ -434,8 +453,52 @@ BLOCKS = {
     "probability 3": Misuse(lambda: rng().bernoulli(V), "wanted values from 0 to 1, got 3 to 4", ValueError),
     "probability NaN": Misuse(lambda: rng().bernoulli(np.array([np.nan])), "got nan", ValueError),
     "probability as a number": Misuse(lambda: rng().bernoulli(0.5), "wanted an array, got a float", TypeError),
-    "batches of a float": Misuse(lambda: rng().batches(100, 10.0), "wanted an integer, got 10.0", TypeError),
-    "batches that are too large": Misuse(lambda: rng().batches(3, 5), "batches of 5 from 3", ValueError),
+    "batches of a float": Misuse(lambda: data.Rows(X).batches(rng(), 10.0), "wanted an integer, got 10.0", TypeError),
+    "batches that are too large": Misuse(lambda: data.Rows(X[:3]).batches(rng(), 5), "batches of 5 from 3", ValueError),
+    "independent axes that are not there": Misuse(lambda: Independent(Normal(), 1), "has 0 batch axes", ValueError),
+    "independent of a function": Misuse(lambda: Independent(dgm.tanh, 1), "wanted a distribution", TypeError),
+    "events of another size": Misuse(
+        lambda: Independent(Normal(np.zeros(3), 1.0), 1).log_prob(X), r"wanted events \(3,\)", ValueError
+    ),
+    "mixture of vectors that are numbers": Misuse(
+        lambda: Mixture(np.zeros(3), Normal(np.zeros((3, 2)), 1.0)), "count the same components", ValueError
+    ),
+    "mixture of other components": Misuse(lambda: Mixture(np.zeros(2), Normal(np.zeros(3), 1.0)), "logits", ValueError),
+    "counts that are too many": Misuse(lambda: Multinomial(3, V).log_prob(np.array([4, 0])), "from 0 to 3", ValueError),
+    "pixels beyond the levels": Misuse(lambda: DiscretizedLogistic(0.5, 0.1).log_prob(V), "from 0 to 1", ValueError),
+    "temperature 0": Misuse(lambda: GumbelSoftmax(V, 0.0), "temperature must be above 0", ValueError),
+    "KL of vectors to numbers": Misuse(
+        lambda: dgm.divergences.kl(Independent(Normal(V, 1.0), 1), Normal()), "no closed form", TypeError
+    ),
+    "KL of vectors of other sizes": Misuse(
+        lambda: dgm.divergences.kl(Independent(Normal(V, 1.0), 1), StandardNormal(3)), "events", ValueError
+    ),
+    "schedule of no steps": Misuse(lambda: optim.linear(1e-3, 0.0, 0), "linear: steps: wanted 1 or more", ValueError),
+    "schedule that rises to minus": Misuse(lambda: optim.cosine(1e-3, -1.0, 10), "cosine: end: wanted", ValueError),
+    "schedule of pairs": Misuse(lambda: optim.piecewise(1e-3, [(10, 1e-4)]), "piecewise: wanted the rates", TypeError),
+    "negative weight decay": Misuse(lambda: optim.adam(1e-3, weight_decay=-1.0), "weight_decay: wanted", ValueError),
+    "clip at minus one": Misuse(lambda: optim.clip(optim.adam(), -1.0), "clip: the norm: wanted", ValueError),
+    "average of 2": Misuse(lambda: train.minimise(squares, optim.adam(), average=2.0), "between 0 and 1", TypeError),
+    "player without a number": Misuse(lambda: players(G=(squares, optim.adam())), "alternate: G is", TypeError),
+    "player without updates": Misuse(lambda: players(G=(squares, optim.adam(), 0)), "alternate: G is", TypeError),
+    "player without a model": Misuse(lambda: players(G=(squares, optim.adam(), 1)), "a dict with D, G", TypeError),
+    "no players": Misuse(lambda: train.alternate(), "wanted the players by name", TypeError),
+    "state that is a model": Misuse(
+        lambda: train.run(train.minimise(squares, optim.adam()), mlp(), [X]), "second argument is a state", TypeError
+    ),
+    "step that is a loss": Misuse(lambda: train.run(squares, mlp(), [X]), "first argument is a step", TypeError),
+    "init without noise": Misuse(
+        lambda: train.minimise(squares, optim.adam()).init(mlp(), 0), "second argument is a dgm.random.Generator", TypeError
+    ),
+    "saving what cannot be found again": Misuse(
+        lambda: fit(batches=iter([(X, Y)]), save="/nowhere/run.npz"), "a number or a sequence", TypeError
+    ),
+    "validation that is NaN": Misuse(lambda: fit(validate=lambda m: math.nan), "validate gave nan at step 4", ArithmeticError),
+    "saving a text": Misuse(lambda: dgm.save("/nowhere/x.npz", {"w": np.array(["a"])}), "take numbers", TypeError),
+    "saving inside a gradient": Misuse(
+        lambda: dgm.grad(lambda x: dgm.save("/nowhere/x.npz", x) or dgm.sum(x))(V), "part of a gradient", TypeError
+    ),
+    "loading nothing": Misuse(lambda: dgm.load("/nowhere/x.npz", like=V), "is missing", ValueError),
     "KL without a closed form": Misuse(lambda: dgm.divergences.kl(Normal(), Uniform()), "no closed form", TypeError),
     "interval of one number": Misuse(lambda: dgm.metrics.mean_interval(np.ones(1)), "two or more", ValueError),
     # optimisers
@@ -453,14 +516,12 @@ BLOCKS = {
     ),
     "optimiser as text": Misuse(lambda: fit(optimizer="adam"), "called; got a str", TypeError),
     "optimiser as a number": Misuse(lambda: fit(optimizer=1e-3), "called; got a float", TypeError),
-    "loss and model swapped": Misuse(
-        lambda: optim.fit(squares, mlp(), optim.adam(), [(X, Y)]), "the second argument is the loss", TypeError
-    ),
+    "loss and model swapped": Misuse(lambda: train.minimise(optim.adam(), squares), "the loss is a function", TypeError),
     "model class": Misuse(lambda: fit(model=nn.MLP), "a tree of arrays to be trained; got the class MLP", TypeError),
-    "batches that are a number": Misuse(lambda: fit(batches=3), "iterable of batches", TypeError),
+    "batches that are one array": Misuse(lambda: fit(batches=X), r"one batch is \[batch\]", TypeError),
     "no batches": Misuse(lambda: fit(batches=[]), "there were no batches", ValueError),
     "iterator used up": Misuse(lambda: fit(batches=iter([])), "used up", ValueError),
-    "batch that is no tuple": Misuse(lambda: fit(batches=[X]), "a batch is the tuple", TypeError),
+    "batches that are a text": Misuse(lambda: fit(batches="abc"), "wanted batches", TypeError),
     "empty batch": Misuse(lambda: fit(batches=[(X[:0], Y[:0])]), r"batch\[0\] is empty", ValueError),
     "NaN in the data": Misuse(
         lambda: fit(batches=[(X * np.nan, Y)]), r"batch\[0\] holds NaN or infinity: 16 of 16", ValueError
@@ -495,7 +556,11 @@ BLOCKS = {
     ),
     "loss that is complex": Misuse(lambda: fit(loss=lambda m, x, y: dgm.mean(m(x)) * 1j), "complex", TypeError),
     "loss for each row": Misuse(lambda: fit(loss=lambda m, x, y: (m(x) - y) ** 2), "must be one number", ValueError),
-    "after= that returns nothing": Misuse(lambda: fit(after=lambda m: None), "what after= returns must be a model", ValueError),
+    "projection onto nothing": Misuse(
+        lambda: fit(optimizer=optim.project(optim.adam(), lambda m: None)),
+        "what onto\\(model\\) returns is a model",
+        ValueError,
+    ),
     "gradient of another tree": Misuse(
         lambda: optim.sgd(0.1).update({"w": V}, {"v": V}, None), "structure of its model", ValueError
     ),
@@ -516,19 +581,18 @@ def dgm_rows(n: int, width: int = 6) -> Any:
 
 MODELS = {
     "penalty of unequal numbers": Misuse(lambda: wgan.gradient_penalty(mlp(), X, X[:4], rng()), "gradient_penalty", ValueError),
-    "Flow of a class": Misuse(lambda: Flow(Planar), "layers", TypeError),
-    "Flow of classes": Misuse(lambda: Flow([Planar]), "layers", TypeError),
-    "Flow on other points": Misuse(
-        lambda: Flow([Planar.init(rng(), 2)]).log_prob(np.ones((5, 3), "float32")), "takes arrays", ValueError
+    "chain of a class": Misuse(lambda: Chain(Planar), "layers", TypeError),
+    "chain of classes": Misuse(lambda: Chain([Planar]), "layers", TypeError),
+    "flow on other points": Misuse(
+        lambda: flow([Planar.init(rng(), 2)]).log_prob(np.ones((5, 3), "float32")), r"\(..., 2\), got \(5, 3\)", ValueError
     ),
-    "Flow on one point": Misuse(
-        lambda: Flow([Planar.init(rng(), 2)]).log_prob(np.ones(2, "float32")), "takes arrays", ValueError
+    "flow on one point": Misuse(
+        lambda: flow([Planar.init(rng(), 2)]).log_prob(np.ones(2, "float32")), "points in rows", ValueError
     ),
-    "Flow on a joint density": Misuse(
-        lambda: Flow([Planar.init(rng(), 2)], base=toys.ring_of_gaussians()).log_prob(np.ones((5, 2), "float32")),
-        "base",
-        ValueError,
+    "flow on a density of numbers": Misuse(
+        lambda: Transformed(Normal(np.zeros(2), 1.0), Chain([])), "events of Normal have 0 axes", ValueError
     ),
+    "flow through a function": Misuse(lambda: Transformed(StandardNormal(2), dgm.tanh), "wanted a bijection", TypeError),
     "planar map that folds": Misuse(lambda: Planar.of(-2.0 * X[:1], X[:1], np.zeros(1)), "cannot be inverted", ValueError),
     "VAE on grey levels": Misuse(
         lambda: vae.elbo(VAE.init(rng(), 6, (4,), 2), 255.0 + dgm_rows(3), rng()), "divided by 255", ValueError
@@ -537,19 +601,19 @@ MODELS = {
         lambda: VAE.init(rng(), 6, (4,), 2).generate(np.ones((3, 5), "float32")), r"Linear\(2 -> 4\)", ValueError
     ),
     "RBM on grey levels": Misuse(
-        lambda: rbm.fit(RBM.init(rng(), 6, 3), [255.0 + dgm_rows(3)], rng()), "binary units", ValueError
+        lambda: contrast(255.0 + dgm_rows(3)), "binary visible units: wanted values from 0 to 1", ValueError
     ),
-    "RBM of another width": Misuse(lambda: rbm.fit(RBM.init(rng(), 6, 3), [dgm_rows(3, 5)], rng()), r"\(n, 6\)", ValueError),
+    "RBM of another width": Misuse(lambda: contrast(dgm_rows(3, 5)), r"\(..., 6\), got \(3, 5\)", ValueError),
     "RBM, hidden from another width": Misuse(
         lambda: RBM.init(rng(), 6, 3).hidden(dgm_rows(3, 5)), r"\(..., 6\), got \(3, 5\)", ValueError
     ),
     "mixture of other points": Misuse(
         lambda: GaussianMixture.init(rng(), rng().normal((9, 2)), 2).log_prob(Y), r"\(..., 2\), got \(8, 1\)", ValueError
     ),
-    "RBM without batches": Misuse(lambda: rbm.fit(RBM.init(rng(), 6, 3), [], rng()), "no batches", ValueError),
-    "RBM, no steps": Misuse(lambda: rbm.fit(RBM.init(rng(), 6, 3), [dgm_rows(3)], rng(), k=0), "k = 0", ValueError),
+    "RBM without batches": Misuse(lambda: contrast(), "no batches", ValueError),
+    "RBM, no steps": Misuse(lambda: contrast(dgm_rows(3), phase=contrastive.cd(0)), "cd: k: wanted 1 or more", ValueError),
     "RBM too large to count": Misuse(lambda: rbm.log_partition(RBM.init(rng(), 30, 30)), "at most 24", ValueError),
-    "AIS of one chain": Misuse(lambda: rbm.ais(RBM.init(rng(), 6, 3), rng(), chains=1), "at least 2", ValueError),
+    "AIS of one chain": Misuse(lambda: mcmc.ais(RBM.init(rng(), 6, 3), rng(), chains=1), "at least 2", ValueError),
     "more Gaussians than points": Misuse(lambda: GaussianMixture.init(rng(), X, 9), "9 components from 8 points", ValueError),
     "labels that are no labels": Misuse(lambda: distillation.batch([("a",)], [3], {}), "labels are 0", ValueError),
     "sentence as text": Misuse(lambda: data.sentences.vocabulary(["a b"]), "text.split", TypeError),

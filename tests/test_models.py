@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import pydgm as dgm
 from pydgm import divergences as div
 from pydgm import errors, nn, trees
-from pydgm.distributions import Normal, Uniform
+from pydgm.distributions import Normal, StandardNormal, Uniform
 from pydgm.divergences import normal_plane
 from pydgm.models.adversarial import gan, wgan
 from pydgm.models.latent import VAE, GaussianMixture, estimators, mixture, vae
@@ -59,11 +59,19 @@ def test_gan_losses_are_the_lectures() -> None:
         return x @ w
 
     D = 1 / (1 + np.exp(-d(real))), 1 / (1 + np.exp(-d(fake)))
-    assert float(gan.discriminator_loss(d, real, fake)) == pytest.approx(-(np.log(D[0]).mean() + np.log(1 - D[1]).mean()))
-    assert float(gan.saturating_generator_loss(d, fake)) == pytest.approx(np.log(1 - D[1]).mean())
-    assert float(gan.generator_loss(d, fake)) == pytest.approx(-np.log(D[1]).mean())
-    assert float(wgan.critic_loss(d, real, fake)) == pytest.approx((d(fake) - d(real)).mean())
-    assert float(wgan.generator_loss(d, fake)) == pytest.approx(-d(fake).mean())
+
+    class Fixed:
+        def sample(self, rng, n):
+            return fake[:n]
+
+    models, noise = {"D": d, "critic": d, "G": Fixed()}, random()
+    assert float(gan.discriminator_loss(models, real, noise)) == pytest.approx(-(np.log(D[0]).mean() + np.log(1 - D[1]).mean()))
+    assert float(gan.saturating_generator_loss(models, real, noise)) == pytest.approx(np.log(1 - D[1]).mean())
+    assert float(gan.generator_loss(models, real, noise)) == pytest.approx(-np.log(D[1]).mean())
+    assert float(wgan.critic_loss(models, real, noise)) == pytest.approx((d(fake) - d(real)).mean())
+    penalty = wgan.gradient_penalty(d, real, fake, random())
+    assert float(wgan.critic_loss(models, real, random(), 10.0)) == pytest.approx((d(fake) - d(real)).mean() + 10.0 * penalty)
+    assert float(wgan.generator_loss(models, real, noise)) == pytest.approx(-d(fake).mean())
 
 
 def test_gradient_penalty_of_a_linear_critic() -> None:
@@ -115,9 +123,9 @@ def test_elbo_plus_kl_to_the_posterior_is_log_p() -> None:
     log_p = vae.log_prob_quadrature(model, x, cells=400, reach=8.0)
     bound = vae.elbo_quadrature(model, x, nodes, weights)
     q = model.posterior(x)
-    z = q.mean + q.scale * nodes[:, None]
-    log_posterior = model.log_likelihood(x, z) + dgm.sum(Normal().log_prob(z), axis=-1) - log_p
-    to_posterior = weights @ (dgm.sum(q.log_prob(z), axis=-1) - log_posterior)
+    z = q.base.loc + q.base.scale * nodes[:, None]
+    log_posterior = model.decode(z).log_prob(x) + StandardNormal(2).log_prob(z) - log_p
+    to_posterior = weights @ (q.log_prob(z) - log_posterior)
     assert (to_posterior > 0).all()
     np.testing.assert_allclose(bound + to_posterior, log_p, atol=1e-5)
 
@@ -192,7 +200,7 @@ def test_em_never_lowers_the_likelihood_and_finds_planted_gaussians() -> None:
         likelihoods.append(float(likelihood))
     assert np.diff(likelihoods).min() >= -1e-9
     weights, order = np.exp(model.logits) / np.exp(model.logits).sum(), np.argsort(np.exp(model.logits))
-    np.testing.assert_allclose(model.means[order], planted, atol=0.2)
+    np.testing.assert_allclose(model.components.loc[order], planted, atol=0.2)
     np.testing.assert_allclose(weights[order], [1 / 6, 2 / 6, 3 / 6], atol=0.02)
 
 
@@ -204,7 +212,10 @@ def test_a_mixtures_density(seed, K) -> None:
     x = rng.standard_normal((30, 2)) @ rng.standard_normal((2, 2)) + 1.0
     model, _ = mixture.em(GaussianMixture.init(random(seed), x, K), x, floor=0.1)
     weights = np.exp(model.logits) / np.exp(model.logits).sum()
-    parts = [w * multivariate_normal(m, L @ L.T).pdf(x) for w, m, L in zip(weights, model.means, model.L, strict=True)]
+    parts = [
+        w * multivariate_normal(m, L @ L.T).pdf(x)
+        for w, m, L in zip(weights, model.components.loc, model.components.L, strict=True)
+    ]
     np.testing.assert_allclose(model.log_prob(x), np.log(np.sum(parts, axis=0)), rtol=1e-6, atol=1e-8)
     check_grads(lambda m, x: dgm.sum(m.log_prob(x)), [model, x], order=1, rtol=1e-4)
 
@@ -212,7 +223,7 @@ def test_a_mixtures_density(seed, K) -> None:
 def test_one_gaussian_is_found_in_one_step() -> None:
     x = np.random.default_rng(0).standard_normal((50, 3))
     model, _ = mixture.em(GaussianMixture.init(random(), x, 1), x, floor=0.0)
-    np.testing.assert_allclose(model.means[0], x.mean(axis=0), atol=1e-9)
-    np.testing.assert_allclose(model.L[0] @ model.L[0].T, np.cov(x.T, bias=True), atol=1e-9)
+    np.testing.assert_allclose(model.components.loc[0], x.mean(axis=0), atol=1e-9)
+    np.testing.assert_allclose(model.components.L[0] @ model.components.L[0].T, np.cov(x.T, bias=True), atol=1e-9)
     with pytest.raises(ValueError, match="60 components from 50 points"):
         GaussianMixture.init(random(), x, 60)

@@ -37,15 +37,17 @@ def test_files_of_sentences(tmp_path) -> None:
 @pytest.mark.real_data
 def test_the_real_reviews(real_data) -> None:
     corpus = text.sst2(real_data("sst2"))
-    assert [len(part.words) for part in corpus[:3]] == [6920, 872, 1821]
-    assert [int(part.labels.sum()) for part in corpus[:3]] == [3610, 444, 909]
+    assert [len(part.words) for part in (corpus.train, corpus.valid, corpus.test)] == [6920, 872, 1821]
+    assert [int(part.labels.sum()) for part in (corpus.train, corpus.valid, corpus.test)] == [3610, 444, 909]
     assert sum("but" in words for words in corpus.test.words) == 237
     phrases = text.sst2(real_data("sst2"), phrases=True).train
     assert (len(phrases.words), int(phrases.labels.sum())) == (76_961, 42_259)
     assert max(map(len, corpus.train.words)) == 52
     for read, n, positive in ((text.mr, 10_662, 5331), (text.cr, 3775, 2407)):
-        found = read(real_data(read.__name__))
-        assert (len(found.words), int(found.labels.sum())) == (n, positive)
+        parts = read(real_data(read.__name__))
+        sizes = [len(part.words) for part in (parts.train, parts.valid, parts.test)]
+        assert (sum(sizes), sizes[1:]) == (n, [n // 10] * 2)
+        assert sum(int(part.labels.sum()) for part in (parts.train, parts.valid, parts.test)) == positive
 
 
 def test_words_and_numbers() -> None:

@@ -6,12 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pydgm as dgm
-from pydgm import nn, optim
-from pydgm.models import energy
+from pydgm import nn, optim, train
 from pydgm.models.adversarial import gan as gan_losses
 from pydgm.models.constraints import SentenceCNN, distillation
-from pydgm.models.energy import RBM
-from pydgm.models.flows import Flow, Planar
+from pydgm.models.energy import RBM, contrastive
+from pydgm.models.flows import Planar, flow
 from pydgm.models.latent import VAE
 
 from ..problems import LEARNING_RATE, RBM_RATE, K
@@ -23,28 +22,31 @@ def network(arrays: list[Any], activation: Any) -> nn.MLP:
     return nn.MLP(tuple(nn.Linear(w, b) for w, b in zip(arrays[::2], arrays[1::2], strict=True)), activation)
 
 
-def repeated(step: Any, *state: Any, data: tuple[Any, ...]) -> Step:
-    """``step(*state, *data) -> (*state, loss)``, again and again."""
-    compiled = dgm.compile(step, donate=tuple(range(len(state))))
-    kept = list(state)
+def repeated(step: train.Step, model: Any, batch: Any) -> Step:
+    """One step of a run, as :func:`pydgm.train.run` makes it, again and again. Its loss is the first that is logged."""
+    state = step.init(model, dgm.random.Generator(0))
+    arrays = [state.model, state.memory, None]
+    batches = (batch,) * step.batches
 
     def once() -> float:
-        *kept[:], loss = compiled(*kept, *data)
-        return float(loss)
+        *arrays[:], numbers = step.advance(*arrays, batches)
+        loss = next(iter(numbers.values()))
+        return float(loss[0] if isinstance(loss, list) else loss)
 
     return once
 
 
 def gan(p: dict[str, Any]) -> Step:
-    G, D, opt = network(p["G"], dgm.relu), network(p["D"], dgm.relu), optim.adam(LEARNING_RATE)
+    def discriminator_loss(models: Any, batch: Any, rng: Any) -> Any:
+        x, z = batch
+        return -gan_losses.value(models["D"], x, models["G"](z))
 
-    def step(G, D, g_state, d_state, x, z):
-        loss, slope = dgm.value_and_grad(gan_losses.discriminator_loss)(D, x, G(z))
-        D, d_state = opt.update(D, slope, d_state)
-        G, g_state = opt.update(G, dgm.grad(lambda G: gan_losses.generator_loss(D, G(z)))(G), g_state)
-        return G, D, g_state, d_state, loss
+    def generator_loss(models: Any, batch: Any, rng: Any) -> Any:
+        return dgm.mean(dgm.softplus(-models["D"](models["G"](batch[1]))))
 
-    return repeated(step, G, D, opt.init(G), opt.init(D), data=(p["x"], p["z"]))
+    opt = optim.adam(LEARNING_RATE)
+    step = train.alternate(D=(discriminator_loss, opt, 1), G=(generator_loss, opt, 1))
+    return repeated(step, {"G": network(p["G"], dgm.relu), "D": network(p["D"], dgm.relu)}, (p["x"], p["z"]))
 
 
 def wgan_gp(p: dict[str, Any]) -> Step:
@@ -62,37 +64,30 @@ def wgan_gp(p: dict[str, Any]) -> Step:
 
 def planar(p: dict[str, Any]) -> Step:
     v, w, b = (p[name].reshape(K, -1, 1) for name in "vwb")
-    flow, opt = Flow([Planar(v, w, b)]), optim.adam(LEARNING_RATE)
+    target = flow([Planar(v, w, b)])
 
     def energy(z):
         radius = dgm.sqrt(dgm.sum(dgm.square(z), axis=1))
         side = dgm.exp(-0.5 * dgm.square((z[:, 0] - 2.0) / 0.6)) + dgm.exp(-0.5 * dgm.square((z[:, 0] + 2.0) / 0.6))
         return 0.5 * dgm.square((radius - 2.0) / 0.4) - dgm.log(side + 1e-6)
 
-    def loss(flow, z):
-        x, log_det = flow.forward(z)
+    def loss(model, z, rng):
+        x, log_det = model.bijection.forward_and_log_det(z)
         return dgm.mean(energy(x) - log_det)
 
-    def step(flow, state, z):
-        value, slope = dgm.value_and_grad(loss)(flow, z)
-        return *opt.update(flow, slope, state), value
-
-    return repeated(step, flow, opt.init(flow), data=(p["z"],))
+    return repeated(train.minimise(loss, optim.adam(LEARNING_RATE)), target, p["z"])
 
 
 def vae(p: dict[str, Any]) -> Step:
-    model, opt = VAE(network(p["encoder"], dgm.relu), network(p["decoder"], dgm.relu)), optim.adam(LEARNING_RATE)
+    model = VAE(network(p["encoder"], dgm.relu), network(p["decoder"], dgm.relu))
 
-    def loss(model, x, eps):
+    def loss(model, batch, rng):
+        x, eps = batch
         q = model.posterior(x)
-        kl = dgm.sum(dgm.divergences.kl(q, dgm.distributions.Normal()), axis=-1)
-        return -dgm.mean(model.log_likelihood(x, q.mean + q.scale * eps) - kl)
+        z = q.base.loc + q.base.scale * eps
+        return -dgm.mean(model.decode(z).log_prob(x) - dgm.divergences.kl(q, model.prior))
 
-    def step(model, state, x, eps):
-        value, slope = dgm.value_and_grad(loss)(model, x, eps)
-        return *opt.update(model, slope, state), value
-
-    return repeated(step, model, opt.init(model), data=(p["x"], p["eps"]))
+    return repeated(train.minimise(loss, optim.adam(LEARNING_RATE)), model, (p["x"], p["eps"]))
 
 
 class Given:
@@ -108,36 +103,26 @@ class Given:
 def rbm(p: dict[str, Any]) -> Step:
     model, opt = RBM(p["W"], p["a"], p["b"]), optim.sgd(RBM_RATE)  # the problem's a is the visible bias
 
-    def step(model, state, v, uh, uv):
+    def update(model, memory, batches, rng):
+        ((v, uh, uv),) = batches
         v1 = model.gibbs(Given(uh, uv), v, 1)
-        return *opt.update(model, energy.rbm.nll_gradient(model, v, v1), state), dgm.mean(dgm.square(v - v1))
+        gradient = dgm.grad(contrastive.contrastive_loss)(model, v, v1)
+        return *opt.update(model, gradient, memory), {"loss": dgm.mean(dgm.square(v - v1))}
 
-    return repeated(step, model, opt.init(model), data=(p["x"], p["uh"], p["uv"]))
+    step = train.Step(lambda model, rng: opt.init(model), update, "CD-1 with noise that is given")
+    return repeated(step, model, (p["x"], p["uh"], p["uv"]))
 
 
 def sentence(p: dict[str, Any]) -> Step:
     model = SentenceCNN(nn.Embedding(p["table"]), p["filters"], p["b"], nn.Linear(*p["out"]))
     batch = distillation.Batch(p["x"], p["y"].astype("float32"), p["x"][:0], p["y"][:0])
 
-    def loss(model, batch, pi):
-        log_p = dgm.log_softmax(model(batch.words))
-        return distillation.distillation_loss(log_p, batch.labels, log_p, pi)
-
-    opt = optim.adam(LEARNING_RATE)
-    step, kept = distillation.by_rows(loss, opt), [model, opt.init(model)]
-
-    def once() -> float:
-        *kept[:], value = step(*kept, batch, 0.0)
-        return float(value)
-
-    return once
+    step = distillation.by_rows(distillation.student_loss(None, dropout=0.0), optim.adam(LEARNING_RATE))
+    return repeated(step, model, (batch, 0.0))
 
 
 def mlp(p: dict[str, Any]) -> Step:
-    model, opt = network(p["weights"], dgm.tanh), optim.adam(LEARNING_RATE)
+    def loss(model, x, rng):
+        return dgm.mean(dgm.square(model(x)))
 
-    def step(model, state, x):
-        value, slope = dgm.value_and_grad(lambda model: dgm.mean(dgm.square(model(x))))(model)
-        return *opt.update(model, slope, state), value
-
-    return repeated(step, model, opt.init(model), data=(p["x"],))
+    return repeated(train.minimise(loss, optim.adam(LEARNING_RATE)), network(p["weights"], dgm.tanh), p["x"])

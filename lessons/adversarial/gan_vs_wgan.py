@@ -14,14 +14,15 @@ straight line: see the dashed line and the last two claims. And the form of the 
 vanish here at all.
 """
 
+import functools
 import math
 
 import matplotlib.pyplot as plt
 import numpy as np
 
 import pydgm as dgm
-from pydgm import lesson, nn, optim
-from pydgm.distributions import Normal
+from pydgm import lesson, nn, optim, train
+from pydgm.distributions import Independent, Normal
 from pydgm.divergences import js_quadrature, wasserstein_quadrature
 from pydgm.models.adversarial import gan, wgan
 
@@ -40,12 +41,16 @@ x = dgm.asarray(np.linspace(-8.0, 8.0, 1601))
 log_p, log_q = real.log_prob(x), fake.log_prob(x)
 jsd = float(js_quadrature(log_p, log_q, x))
 w1 = float(wasserstein_quadrature(log_p, log_q, x))
+data, generator = (Independent(Normal(dgm.asarray(np.float32([mean])), 1.0), 1) for mean in (-3.0, 3.0))  # points (n, 1)
 
 
-def fit(model, loss, steps: int, batch: int, rate: float, what: str, after=None):
-    """Adam on fresh samples in each step, with a learning rate that falls to 0, so that the noise averages out."""
-    samples = ((real.sample(run.rng, (batch, 1)), fake.sample(run.rng, (batch, 1))) for _ in run.progress(steps, what))
-    return optim.fit(model, loss, optim.adam(lambda step: rate * (1.0 - step / steps)), samples, after)
+def fit(loss, models, steps: int, batch: int, rate: float, what: str, project=None):
+    """One player alone, beside a generator that stays as it is. The rate falls to 0, so that the noise averages out."""
+    (player,) = models
+    optimizer = optim.adam(optim.linear(rate, 0.0, steps))
+    optimizer = optimizer if project is None else optim.project(optimizer, project)
+    step = train.alternate(**{player: (lambda models, _, rng: loss(models, data.sample(rng, batch), rng), optimizer, 1)})
+    return run.train(step, step.init({**models, "G": generator}, run.rng), steps, what).models[player]
 
 
 # %%
@@ -58,7 +63,7 @@ def fit(model, loss, steps: int, batch: int, rate: float, what: str, after=None)
 
 discriminator = nn.MLP.init(run.rng, [1, 16, 1], dgm.softplus)
 steps = run.pick(quick=300, default=6000)
-discriminator = fit(discriminator, gan.discriminator_loss, steps, batch=8192, rate=2e-2, what="discriminator")
+discriminator = fit(gan.discriminator_loss, {"D": discriminator}, steps, batch=8192, rate=2e-2, what="discriminator")
 
 # %%
 # The critic
@@ -72,18 +77,15 @@ discriminator = fit(discriminator, gan.discriminator_loss, steps, batch=8192, ra
 LAMBDA, CLIP = 10.0, 0.1
 
 
-def penalised_loss(critic, a, b):
-    return wgan.critic_loss(critic, a, b) + LAMBDA * wgan.gradient_penalty(critic, a, b, run.rng)
-
-
 def clip(critic):
     return wgan.clip_weights(critic, CLIP)
 
 
+penalised_loss = functools.partial(wgan.critic_loss, penalty=LAMBDA)
 critic, clipped = (nn.MLP.init(run.rng, [1, 64, 1], dgm.relu) for _ in range(2))
 steps = run.pick(quick=400, default=2000)
-critic = fit(critic, penalised_loss, steps, batch=512, rate=1e-2, what="critic, gradient penalty")
-clipped = fit(clip(clipped), wgan.critic_loss, steps, batch=512, rate=1e-3, what="critic, clipped weights", after=clip)
+critic = fit(penalised_loss, {"critic": critic}, steps, batch=512, rate=1e-2, what="critic, gradient penalty")
+clipped = fit(wgan.critic_loss, {"critic": clip(clipped)}, steps, 512, rate=1e-3, what="critic, clipped weights", project=clip)
 
 # %%
 # What each tells the generator
@@ -175,7 +177,7 @@ run.claim("so its estimate / K falls short of the distance: share", estimate_cli
 # * Move the means to -1 and 1. Does the discriminator still vanish? Where is D's gradient largest?
 # * ``-log D`` does not vanish here: D's logit is a straight line too. Why then is a WGAN's critic safer? Train D longer.
 # * Change LAMBDA to 1. Predict the slope before you run.
-# * Leave ``after=`` out of the clipped critic. What happens to its slope, and to the estimate divided by it?
+# * Leave ``project=`` out of the clipped critic. What happens to its slope, and to the estimate divided by it?
 
 run.finish(
     figure,

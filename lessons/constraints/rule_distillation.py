@@ -28,9 +28,9 @@ run = lesson.start(
     figure="Figure 8: teacher and student",
 )
 if run.mode == "quick":
-    corpus = run.load(lambda: data.generated_sentences(np.random.default_rng([run.seed, 1]), 2000))
+    corpus = data.generated_sentences(np.random.default_rng([run.seed, 1]), 2000)
 else:
-    corpus = run.reviews(phrases=run.mode == "full")
+    corpus = run.load("reviews", phrases=run.mode == "full")
 
 # %%
 # The teacher
@@ -62,15 +62,15 @@ def learn(corpus, vocabulary, seed: int, rule, pi, size, epochs: int, dropout=0.
     ``size``: numbers in a word's vector, and filters of each width.
     """
     noise = dgm.random.Generator([run.seed, seed])
-    start = SentenceCNN.init(noise, len(vocabulary) + 2, *size)
     words, labels = corpus.train
-    steps = epochs * (len(words) // 50)
-    falling = optim.adam(lambda step: 3e-3 * (1.0 - 0.7 * step / steps))
-    passes = (
-        [(batch, pi(t)) for batch in distillation.batches(words, labels, vocabulary, 50, noise)]
-        for t in run.progress(epochs, f"seed {seed}, {'student' if rule else 'base'}")
-    )
-    return distillation.training(start, passes, falling, noise, rule, dropout)
+    falling = optim.adam(optim.linear(3e-3, 9e-4, epochs * (len(words) // 50)))
+    step = distillation.by_rows(distillation.student_loss(rule, dropout), falling)
+    state = step.init(SentenceCNN.init(noise, len(vocabulary) + 2, *size), noise)
+    for t in range(epochs):
+        batches = [(batch, pi(t)) for batch in distillation.batches(words, labels, vocabulary, 50, noise)]
+        who = f"seed {seed}, {'base' if rule is None else f'lambda {rule.strength:g}'}"
+        state = run.train(step, state, batches, f"{who}, pi {pi(epochs):.2f}, {len(vocabulary)} words, epoch {t}")
+        yield state.model
 
 
 # %%
@@ -144,8 +144,8 @@ for seed in range(seeds):
             distance[names[0]][seed, t] = (np.exp(log_q) * (log_q - log_p)).sum(axis=1)[but].mean()
             if correct(valid, corpus.valid.labels).mean() > best:
                 best = correct(valid, corpus.valid.labels).mean()
-                for name, found in zip(names, (log_p, log_q), strict=True):
-                    hits = 100.0 * correct(found, corpus.test.labels)
+                for name, log_answer in zip(names, (log_p, log_q), strict=True):
+                    hits = 100.0 * correct(log_answer, corpus.test.labels)
                     table[name][seed] = hits.mean(), hits[but].mean()
                 if rule is None:
                     for i, strength in enumerate(STRENGTHS):  # log_q - log_p is lambda times r, and a constant
@@ -153,8 +153,8 @@ for seed in range(seeds):
                         swept[seed, i] = 100.0 * correct(scaled, corpus.test.labels)[but].mean()
         p, q = (table[name][seed] for name in names)
         print(f'seed {seed}, {names[0]}: {p[0]:.2f} ("but" {p[1]:.2f}), with the rule {q[0]:.2f} ({q[1]:.2f})', flush=True)
-for name, found in table.items():
-    (whole, half), (on_but, half_but) = map(metrics.mean_interval, found.T)
+for name, accuracy in table.items():
+    (whole, half), (on_but, half_but) = map(metrics.mean_interval, accuracy.T)
     print(f'{name:<20} whole {whole:.1f} +- {half:.1f}   "but" {on_but:.1f} +- {half_but:.1f}')
 gains = {name: table[name] - table["base p"] for name in table if name != "base p"}
 
@@ -179,10 +179,10 @@ panels["c"].set(
 )
 panels["c"].set_xticks(1 + np.arange(epochs))
 for ax, column, title in (("d", 0, "(d) All test sentences"), ("e", 1, f'(e) The {but.sum()} with "but"')):
-    for y, found in enumerate(gains.values()):
-        mean, half = metrics.mean_interval(found[:, column])
+    for y, gain in enumerate(gains.values()):
+        mean, half = metrics.mean_interval(gain[:, column])
         panels[ax].errorbar(mean, y, xerr=half, fmt="o", ms=14, capsize=8, color=f"C{y + 1}")
-        panels[ax].plot(found[:, column], np.full(seeds, y) + 0.2, "|", ms=14, color=f"C{y + 1}")
+        panels[ax].plot(gain[:, column], np.full(seeds, y) + 0.2, "|", ms=14, color=f"C{y + 1}")
     panels[ax].axvline(0.0, color="black", lw=1.5)
     panels[ax].set(yticks=range(5), yticklabels=list(gains), ylim=(4.6, -0.6))
     panels[ax].set_title(f"{title}: base p {table['base p'][:, column].mean():.1f}%")
@@ -204,11 +204,11 @@ run.claim("E_q[r] rises with lambda: least rise", np.diff(expected).min(), ">=",
 run.claim("grammar: the student believes what theory says: largest gap in p", off, "<=", 0.04)
 taken = min((p - (1.0 - NOISE)) / (theory(*setting) - (1.0 - NOISE)) for setting, p in believed.items())
 run.claim("grammar: what theory promises over the labels alone, 0.6: least share reached", taken, ">=", 0.5)
-if corpus.source.startswith("SST2"):
+if corpus.real:
     by_rule, at_test = (table["student p"] - table["student, no rule"])[:, 0], gains["base, rule at test"][:, 1]
     run.claim("reviews: the rule changes the student by less than a point: mean", by_rule.mean(), "within", (-1.0, 1.0))
     run.claim("reviews: the rule at test time helps on A-but-B: mean gain, points", at_test.mean(), ">", 0.0)
-numbers = {"source": corpus.source, "believed": believed, "accuracy": table, "distance": distance, "swept": swept}
+numbers = {"believed": believed, "accuracy": table, "distance": distance, "swept": swept}
 numbers |= {"theory": {f"{pi}, {s}": theory(pi, s) for pi, s in believed}, "expected": expected}
 
 # %%

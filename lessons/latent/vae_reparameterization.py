@@ -11,14 +11,13 @@ shown: what this buys (a), and what can be learned with it (b, c, d). With two l
 exactly, so estimates stand beside the truth.
 """
 
-import itertools
 from statistics import NormalDist
 
 import matplotlib.pyplot as plt
 import numpy as np
 
 import pydgm as dgm
-from pydgm import lesson, optim
+from pydgm import lesson, metrics, optim, train
 from pydgm.divergences import normal_plane
 from pydgm.models.latent import VAE, estimators, vae
 
@@ -28,7 +27,7 @@ run = lesson.start(
     lecture="L2, Reparameterization trick; L4, Computing Gradients",
     figure="the two graphs and the latent manifold (Kingma and Welling 2014, Figure 4)",
 )
-digits = run.digits()
+digits = run.load("digits")
 rng = run.rng
 
 
@@ -45,22 +44,17 @@ def binarize(x):
 # One step: draw a batch, one :math:`\epsilon` for each image, climb the bound.
 
 
-def loss(model, x):
-    return -dgm.mean(vae.elbo(model, x, rng))
+def loss(model, grey, rng):
+    return vae.loss(model, rng.bernoulli(grey), rng)
 
 
-def train(model: VAE, batch: int, passes: int, rate: float, eps: float = 1e-8) -> VAE:
-    """Adam, ``passes`` times over the training images."""
-    order = itertools.chain.from_iterable(rng.batches(len(digits.train), batch) for _ in range(passes))
-    steps = run.pick(quick=150, default=passes * (len(digits.train) // batch))
-    images = (binarize(digits.train[dgm.to_numpy(next(order))]) for _ in run.progress(steps, f"training, rate {rate:.1e}"))
-    return optim.fit(model, loss, optim.adam(rate, eps=eps), ((x,) for x in images))
-
-
-often = 6 if len(digits.train) > 20_000 else 30  # fewer passes over many digits
+often = run.pick(quick=1, default=6 if len(digits.train) > 20_000 else 30)  # fewer passes over many digits
+batches = digits.train.batches(rng, 128, passes=often + often // 2)
+batches = run.pick(quick=batches[:300], default=batches)
+first = run.pick(quick=150, default=2 * len(batches) // 3)
+step = train.minimise(loss, optim.adam(optim.piecewise(2e-3, {first: 5e-4})))
 model = VAE.init(rng, hidden=(256, 128), latent=2)
-for passes, rate in ((often, 2e-3), (often // 2, 5e-4)):
-    model = train(model, 128, passes, rate)
+model = run.train(step, step.init(model, rng), batches, "training").model
 
 # %%
 # (a) Two estimators of one gradient
@@ -70,12 +64,12 @@ for passes, rate in ((often, 2e-3), (often // 2, 5e-4)):
 # Here r(z) = log p(x | z) for one test image. The first needs the derivative of r, the second only its value: it knows
 # that a sample was good, not in which direction it would have been better. The best constant baseline b helps it.
 
-image = binarize(digits.test[:1])
-q = model.posterior(image)
+image = binarize(digits.test.x[:1])
+q = model.posterior(image).base
 
 
 def reward(z):
-    return model.log_likelihood(image, z)
+    return model.decode(z).log_prob(image)
 
 
 def in_parts(estimate, noise):
@@ -114,14 +108,14 @@ bias = {  # in standard errors, the largest of the four components
 # Importance sampling is a lower bound too, on average. 5000 samples make it tight where q covers the posterior; where the
 # encoder misses a mode, no sample ever lands there, and the estimate falls short by nats.
 
-held_out = binarize(digits.test[: run.pick(quick=20, default=100)])
+held_out = binarize(digits.test.x[: run.pick(quick=20, default=100)])
 
 
 cells = run.pick(quick=300, default=960)
 truth, rough = (dgm.to_numpy(vae.log_prob_quadrature(model, held_out, n)) for n in (cells, cells * 5 // 6))
 weighted = dgm.to_numpy(vae.log_prob_importance(model, held_out, run.pick(quick=500, default=5000), rng))
 bound = dgm.to_numpy(vae.elbo_quadrature(model, held_out, *normal_plane(40)))
-test_elbo = float(dgm.mean(vae.elbo(model, binarize(digits.test), rng)))
+test_elbo = metrics.likelihood(model, binarize(digits.test.x), rng).nats
 print(f"ELBO of the {len(digits.test)} test images: {test_elbo:.1f} nats; of the {len(truth)} in panel (c): {bound.mean():.1f}")
 
 # %%
@@ -141,7 +135,7 @@ quantiles = np.array([NormalDist().inv_cdf((i + 0.5) / 16) for i in range(16)])
 plane = np.stack(np.meshgrid(quantiles, quantiles[::-1]), axis=-1).reshape(-1, 2).astype("float32")
 panels["m"].imshow(lesson.tiles(model.generate(dgm.asarray(plane)), 16))
 panels["m"].set(xlabel="$z_1$, by quantiles of the prior", ylabel="$z_2$", title="(b) The latent manifold")
-some = digits.train[:50]
+some = digits.train.x[:50]
 pairs = np.stack([some, dgm.to_numpy(model.reconstruct(dgm.asarray(some)))]).reshape(2, 5, 10, 784).swapaxes(0, 1)
 panels["d"].imshow(lesson.tiles(pairs, 10))
 panels["d"].set(xlabel=digits.source, title="(d) Training digits, reconstructions below")
@@ -179,7 +173,7 @@ run.claim("importance sampling is the truth for the median image: gap", np.media
 if run.mode != "quick":
     run.claim("importance sampling <= log p(x) on average, nats: gap", (truth - weighted).mean(), ">=", 0.0)
     run.claim("but it falls short where the encoder misses a mode: largest gap", (truth - weighted).max(), ">=", 2.0)
-numbers = {"source": digits.source, "sizes": sizes, "errors": errors, "variance": variance, "exact_gradient": exact}
+numbers = {"sizes": sizes, "errors": errors, "variance": variance, "exact_gradient": exact}
 numbers |= {"test_elbo": test_elbo, "elbo": bound, "importance": weighted, "log_prob": truth}
 
 # %%
@@ -189,10 +183,14 @@ numbers |= {"test_elbo": test_elbo, "elbo": bound, "importance": weighted, "log_
 # rate 0.001 * 10^(-i/7). The paper goes up to i = 7, 3280 passes; here up to i = 5, 364 passes.
 
 if run.mode == "full":
+    each, passes = len(digits.train) // 20, [3**i for i in range(6)]
+    begins = np.cumsum([0, *passes[:-1]]) * each
+    rate = optim.piecewise(1e-3, {int(at): 1e-3 * 10 ** (-i / 7) for i, at in enumerate(begins) if i})
+    step = train.minimise(loss, optim.adam(rate, eps=1e-4))
     big = VAE.init(rng, hidden=(200, 200), latent=50, activation=dgm.tanh)
-    for i in range(6):
-        big = train(big, 20, 3**i, 1e-3 * 10 ** (-i / 7), eps=1e-4)
-    test = binarize(digits.test)
+    batches = digits.train.batches(rng, 20, passes=sum(passes))
+    big = run.train(step, step.init(big, rng), batches, "two layers of 200, 50 latent").model
+    test = binarize(digits.test.x)
     chunks = run.progress(list(dgm.backend.chunks(test, 100)), "log p of the test set")
     nats = [-vae.log_prob_importance(big, x, 5000, rng, chunk=100) for x in chunks]
     full = float(np.mean(dgm.to_numpy(dgm.concat(nats))))

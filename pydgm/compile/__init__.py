@@ -165,14 +165,14 @@ class Compiled:
         try:
             with eager(), states_before(drawn), _uncollected():
                 expected = self.function(*args)
-            after = [repr(generator.state()) for generator, _ in before]
+            after = [generator.state().tobytes() for generator, _ in before]
             for generator, state in before:
                 generator.restore(state)
             own = [_copied(x) if i in program.donated else x for i, x in enumerate(leaves)]
             results = program.run(*own)
             packed = program.pack(results)
             difference = parted(expected, packed)
-            if after != [repr(generator.state()) for generator, _ in before]:  # another number of draws
+            if after != [generator.state().tobytes() for generator, _ in before]:  # another number of draws
                 difference = -1, False
             if difference is not None:
                 self._explain(program, args, leaves, before, *difference)

@@ -112,7 +112,7 @@ def _equal(constant: Any, x: Any) -> bool:
         return True
     if type(constant) is float and type(x) is float:
         return repr(constant) == repr(x)
-    if type(constant) is not type(x) and not hasattr(constant, "holds"):
+    if type(constant) is not type(x) and not isinstance(constant, trees.Setting):
         return False
     return (constant == x) is True  # of an array it would be an array
 
@@ -125,6 +125,12 @@ def constants_in(structure: trees.Structure, names: list[str], above: str = "") 
         yield from constants_in(child, [], f"{above}[{key!r}]" if above else names[i] if i < len(names) else f"argument_{i}")
 
 
+def _with_attributes(cls: type, attributes: dict[str, Any]) -> Any:
+    made: Any = object.__new__(cls)
+    made.__dict__.update(attributes)
+    return made
+
+
 def packer(structure: trees.Structure) -> Callable[[Leaves], Any]:
     """A function that puts a list of leaves into a tree of this structure: ``trees.unflatten`` for one of them."""
     code, count = _Code(), iter(range(1 << 30))
@@ -134,9 +140,19 @@ def packer(structure: trees.Structure) -> Callable[[Leaves], Any]:
             return f"leaves[{next(count)}]"
         if s.kind is trees.CONSTANT:
             return code.name(s.fixed)
-        children = ", ".join(map(text, s.children))
+        each = list(map(text, s.children))
+        children = ", ".join(each)
         if s.kind is list or (s.kind is tuple and s.children):
             return f"[{children}]" if s.kind is list else f"({children},)"
+        if s.kind is dict:
+            values = dict(zip(s.keys, each, strict=True))
+            return f"{{{', '.join(f'{code.name(key)}: {values[key]}' for key in tuple(s.fixed))}}}"
+        if issubclass(s.kind, tuple) and hasattr(s.kind, "_fields"):
+            return f"{code.name(s.kind)}({children})"
+        if s.kind in trees.by_attributes:
+            pairs = [f"{key!r}: {child}" for key, child in zip(s.keys, each, strict=True)]
+            pairs += [f"{field!r}: {code.name(trees.bare(value))}" for field, value in s.fixed]
+            return f"{code.name(_with_attributes)}({code.name(s.kind)}, {{{', '.join(pairs)}}})"
         join = code.name(trees.join_of(s.kind))
         return f"{join}({code.name(s.kind)}, {code.name(s.keys)}, [{children}], {code.name(s.fixed)})"
 

@@ -1,18 +1,21 @@
 """Data: toys in the plane, readers for real files; characters and sentences that are made here, so nothing is downloaded."""
 
 from ..errors import DataError
-from .files import BinaryRows, Images, binarized_mnist, find, mnist, uci_binary
+from .dataset import Batches, Dataset, Rows
+from .files import binarized_mnist, find, mnist, uci_binary
 from .glyphs import ALPHABETS, glyphs
 from .omniglot import omniglot
-from .sentences import Corpus, Sentences, but_sentences, cr, generated_sentences, mr, sst2
+from .registry import SETS, load
+from .sentences import Sentences, but_sentences, cr, generated_sentences, mr, sst2
 from .toys import bars_and_stripes, checkerboard, grid_of_gaussians, moons, ring_of_gaussians, rings, swiss_roll
 
 __all__ = [
     "ALPHABETS",
-    "BinaryRows",
-    "Corpus",
+    "SETS",
+    "Batches",
     "DataError",
-    "Images",
+    "Dataset",
+    "Rows",
     "Sentences",
     "bars_and_stripes",
     "binarized_mnist",
@@ -23,6 +26,7 @@ __all__ = [
     "generated_sentences",
     "glyphs",
     "grid_of_gaussians",
+    "load",
     "mnist",
     "moons",
     "mr",

@@ -9,25 +9,15 @@ import struct
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy
 
 from ..errors import DataError
 from . import published
+from .dataset import Dataset, Rows, split_off
 
-FloatArray = numpy.ndarray[Any, numpy.dtype[numpy.float32]]
 ByteArray = numpy.ndarray[Any, numpy.dtype[numpy.uint8]]
-
-
-class Images(NamedTuple):
-    """Grey images in rows: values in [0, 1], float32; labels are whole numbers."""
-
-    train: FloatArray  # (n, height * width)
-    train_labels: numpy.ndarray[Any, Any]  # (n,)
-    test: FloatArray
-    test_labels: numpy.ndarray[Any, Any]
-    source: str  # what they are, in words
 
 
 def cache() -> Path:
@@ -96,36 +86,30 @@ def _published_idx(folder: Path, name: str, dims: int) -> ByteArray:
     return array
 
 
-def mnist(folder: str | os.PathLike[str]) -> Images:
-    """Handwritten digits (LeCun, Cortes and Burges) from the four idx files, gzipped or not: 60,000 and 10,000, 28 x 28."""
+def mnist(folder: str | os.PathLike[str]) -> Dataset:
+    """Handwritten digits (LeCun, Cortes and Burges) from the four idx files, gzipped or not: 28 x 28, grey values in [0, 1].
+
+    Of the 60,000 training images the last 10,000 are ``valid``; 10,000 are ``test``.
+    """
     parts: dict[str, Any] = {}
-    for split, name in (("train", "train"), ("t10k", "test")):
-        images = _published_idx(_folder(folder), f"{split}-images-idx3-ubyte", 3)
-        labels = _published_idx(_folder(folder), f"{split}-labels-idx1-ubyte", 1)
+    for part in ("train", "t10k"):
+        images = _published_idx(_folder(folder), f"{part}-images-idx3-ubyte", 3)
+        labels = _published_idx(_folder(folder), f"{part}-labels-idx1-ubyte", 1)
         if images.shape[1:] != (28, 28) or len(images) != len(labels) or len(images) == 0:
-            raise DataError(
-                f"{folder}: {split} holds images {images.shape} and labels {labels.shape}, not (n, 28, 28) and (n,)"
-            )
+            raise DataError(f"{folder}: {part} holds images {images.shape} and labels {labels.shape}, not (n, 28, 28) and (n,)")
         if labels.max() > 9:
-            raise DataError(f"{folder}: {split} holds the label {labels.max()}, digits end at 9")
-        parts[name] = images.reshape(len(images), 784).astype("float32") / numpy.float32(255)
-        parts[f"{name}_labels"] = labels
-    return Images(**parts, source="MNIST, handwritten digits")
+            raise DataError(f"{folder}: {part} holds the label {labels.max()}, digits end at 9")
+        parts[part] = images.reshape(len(images), 784).astype("float32") / numpy.float32(255), labels
+    images, labels = parts["train"]
+    train, valid = split_off(images, labels, len(images) // 6)
+    return Dataset(train, valid, Rows(*parts["t10k"]), (28, 28), "MNIST, handwritten digits")
 
 
-class BinaryRows(NamedTuple):
-    """Rows of zeros and ones, uint8."""
-
-    train: ByteArray
-    valid: ByteArray
-    test: ByteArray
-
-
-def _binary(path: str | os.PathLike[str], columns: int | None = None) -> BinaryRows:
+def _binary(path: str | os.PathLike[str], columns: int | None = None) -> dict[str, ByteArray]:
     """``train``, ``valid`` and ``test`` in one npz file, all with the same number of columns."""
     try:
         with open(path, "rb") as raw, numpy.load(raw, allow_pickle=False) as file:
-            parts = {name: numpy.asarray(file[name]) for name in BinaryRows._fields}
+            parts = {name: numpy.asarray(file[name]) for name in ("train", "valid", "test")}
     except FileNotFoundError:
         raise DataError(f"{path} is missing") from None
     except KeyError as error:
@@ -140,20 +124,22 @@ def _binary(path: str | os.PathLike[str], columns: int | None = None) -> BinaryR
             )
         if part.dtype != numpy.uint8 or part.max() > 1:
             raise DataError(f"{path}: {name} holds {part.dtype} up to {part.max()}, wanted uint8 zeros and ones")
-    return BinaryRows(**parts)
+    return parts
 
 
-def binarized_mnist(folder: str | os.PathLike[str]) -> BinaryRows:
-    """The fixed binarisation of MNIST (Larochelle), ``binarized_mnist.npz``: rows of 784 bits."""
-    return _published_rows(_folder(folder) / "binarized_mnist.npz", 784)
+def binarized_mnist(folder: str | os.PathLike[str]) -> Dataset:
+    """The fixed binarisation of MNIST (Larochelle), ``binarized_mnist.npz``: rows of 784 bits; 50,000, 10,000 and 10,000."""
+    return _published_rows(_folder(folder) / "binarized_mnist.npz", (28, 28), "binarised MNIST")
 
 
-def uci_binary(folder: str | os.PathLike[str], name: str) -> BinaryRows:
-    """One of the small sets on which RBM, NADE and MADE are compared: ``dna``, ``mushrooms``, ``nips``."""
-    return _published_rows(_folder(folder) / f"{name}.npz")
+def uci_binary(folder: str | os.PathLike[str], name: str) -> Dataset:
+    """One of the small sets on which RBM, NADE and MADE are compared: ``dna``, ``mushrooms``, ``nips``. Rows of bits."""
+    return _published_rows(_folder(folder) / f"{name}.npz", None, f"UCI, {name}")
 
 
-def _published_rows(path: Path, columns: int | None = None) -> BinaryRows:
-    rows = _binary(path, columns)
-    published.check(path.stem, path, *[part.tobytes() for part in rows])
-    return rows
+def _published_rows(path: Path, shape: tuple[int, ...] | None, source: str) -> Dataset:
+    parts = _binary(path, None if shape is None else math.prod(shape))
+    published.check(path.stem, path, *[part.tobytes() for part in parts.values()])
+    rows = {name: Rows(part.astype("float32")) for name, part in parts.items()}
+    shape = rows["train"].x.shape[1:] if shape is None else shape
+    return Dataset(rows["train"], rows["valid"], rows["test"], shape, source)

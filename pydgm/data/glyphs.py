@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy
 
-from .files import Images
+from .dataset import Dataset, Rows, split_off
 
 ALPHABETS = {
     "digits": "0123456789",
@@ -102,8 +102,10 @@ def _draw(rng: numpy.random.Generator, n: int, characters: str) -> tuple[Bitmap,
     return images.reshape(n, 784), labels
 
 
-def glyphs(n_train: int = 10_000, n_test: int = 2_000, seed: int = 0, alphabets: Sequence[str] = tuple(ALPHABETS)) -> Images:
+def glyphs(n_train: int = 10_000, n_test: int = 2_000, seed: int = 0, alphabets: Sequence[str] = tuple(ALPHABETS)) -> Dataset:
     """Images of the characters of ``alphabets``; a label is a character's position in their characters put together.
+
+    The last tenth of the ``n_train`` images is ``valid``.
 
     Raises ``ValueError`` for an unknown alphabet, ``ImportError`` without matplotlib.
     """
@@ -115,4 +117,5 @@ def glyphs(n_train: int = 10_000, n_test: int = 2_000, seed: int = 0, alphabets:
     batches = [_draw(rng, min(1000, n_train + n_test - i), characters) for i in range(0, n_train + n_test, 1000)]
     images, labels = (numpy.concatenate(parts) for parts in zip(*batches, strict=True))
     source = f"characters drawn from fonts ({', '.join(alphabets)})"
-    return Images(images[:n_train], labels[:n_train], images[n_train:], labels[n_train:], source)
+    train, valid = split_off(images[:n_train], labels[:n_train], n_train // 10)
+    return Dataset(train, valid, Rows(images[n_train:], labels[n_train:]), (28, 28), source, real=False)

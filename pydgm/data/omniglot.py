@@ -14,16 +14,18 @@ import numpy
 
 from ..errors import DataError
 from . import published
-from .files import Images, _folder
+from .dataset import Dataset, Rows
+from .files import _folder
 
 _NAME = re.compile(r"images_(background|evaluation)/[^/]+/character\d+/(\d{4})_\d{2}\.png$")
 
 
-def omniglot(folder: str | os.PathLike[str], per_character: int = 20) -> Images:
+def omniglot(folder: str | os.PathLike[str], per_character: int = 20) -> Dataset:
     """The drawings in the zip files of ``folder``, ink bright, 105 x 105 averaged down to 28 x 28 over boxes of 3 to 4 pixels.
 
-    ``train`` are the 30 alphabets of ``images_background``, ``test`` the 20 of ``images_evaluation``: characters that the
-    training set does not know. A label is the character's number. ``per_character`` takes that many drawings of each.
+    ``train`` are the 30 alphabets of ``images_background`` but for the last tenth of their characters, which is ``valid``;
+    ``test`` are the 20 of ``images_evaluation``: valid and test are characters that the training set does not know. A label
+    is the character's number. ``per_character`` takes that many drawings of each.
     """
     try:
         pillow: Any = importlib.import_module("PIL.Image")
@@ -58,7 +60,11 @@ def omniglot(folder: str | os.PathLike[str], per_character: int = 20) -> Images:
     for part, number in drawings.items():
         published.check_drawings(part, folder, number)
     parts = [(numpy.stack(images[part]), numpy.array(labels[part])) for part in ("background", "evaluation")]
-    return Images(*parts[0], *parts[1], source="Omniglot, handwritten characters of fifty alphabets")
+    (images_before, known), new = parts
+    characters = numpy.unique(known)
+    held_out = known > characters[-1 - len(characters) // 10]
+    train, valid = (Rows(images_before[some], known[some]) for some in (~held_out, held_out))
+    return Dataset(train, valid, Rows(*new), (28, 28), "Omniglot, handwritten characters of fifty alphabets")
 
 
 def _shrunk(pillow: Any, png: bytes, name: str) -> Any:

@@ -12,6 +12,7 @@ import numpy
 
 from ..errors import DataError
 from . import published
+from .dataset import Dataset
 from .files import _folder
 
 Words = tuple[str, ...]
@@ -23,15 +24,6 @@ class Sentences(NamedTuple):
 
     words: list[Words]
     labels: numpy.ndarray[Any, Any]  # (n,)
-
-
-class Corpus(NamedTuple):
-    """Sentences to learn from, to choose by, and to be tested on."""
-
-    train: Sentences
-    valid: Sentences
-    test: Sentences
-    source: str
 
 
 def read_labelled(path: str | os.PathLike[str], encoding: str = "utf-8") -> Sentences:
@@ -66,24 +58,33 @@ def _labelled(raw: bytes, path: str | os.PathLike[str], encoding: str) -> Senten
     return Sentences(words, numpy.array(labels))
 
 
-def sst2(folder: str | os.PathLike[str], phrases: bool = False) -> Corpus:
+def sst2(folder: str | os.PathLike[str], phrases: bool = False) -> Dataset:
     """The Stanford Sentiment Treebank without neutral sentences (Socher et al. 2013): 6920, 872 and 1821 sentences.
 
     ``phrases=True`` trains on all 76,961 labelled phrases of the training sentences instead.
     """
     names = ("phrases.train" if phrases else "train", "dev", "test")
     train, valid, test = (_published(folder, f"stsa.binary.{name}") for name in names)
-    return Corpus(train, valid, test, f"SST2, {len(train.words)} {'phrases' if phrases else 'sentences'}")
+    return Dataset(train, valid, test, (), f"SST2, {len(train.words)} {'phrases' if phrases else 'sentences'}")
 
 
-def mr(folder: str | os.PathLike[str]) -> Sentences:
-    """Movie reviews (Pang and Lee 2005): 10,662 sentences, not split."""
-    return _published(folder, "rt-polarity.all", "latin-1")
+def mr(folder: str | os.PathLike[str], seed: int = 0) -> Dataset:
+    """Movie reviews (Pang and Lee 2005): 10,662 sentences, a tenth of them valid, a tenth test, at random by ``seed``."""
+    return _split(_published(folder, "rt-polarity.all", "latin-1"), seed, "movie reviews")
 
 
-def cr(folder: str | os.PathLike[str]) -> Sentences:
-    """Customer reviews (Hu and Liu 2004): 3775 sentences, not split."""
-    return _published(folder, "custrev.all", "ascii")
+def cr(folder: str | os.PathLike[str], seed: int = 0) -> Dataset:
+    """Customer reviews (Hu and Liu 2004): 3775 sentences, a tenth of them valid, a tenth test, at random by ``seed``."""
+    return _split(_published(folder, "custrev.all", "ascii"), seed, "customer reviews")
+
+
+def _split(sentences: Sentences, seed: int, source: str) -> Dataset:
+    """A tenth to choose by, a tenth to be tested on: published without a split, these sets are used in tenths."""
+    n = len(sentences.words)
+    order = numpy.random.default_rng(seed).permutation(n)
+    parts = numpy.split(order, [n - 2 * (n // 10), n - n // 10])
+    train, valid, test = (Sentences([sentences.words[i] for i in part], sentences.labels[part]) for part in parts)
+    return Dataset(train, valid, test, (), f"{source}, {n} sentences")
 
 
 def _published(folder: str | os.PathLike[str], name: str, encoding: str = "utf-8") -> Sentences:
@@ -121,12 +122,12 @@ def but_sentences(rng: numpy.random.Generator, n: int, share: float = 0.5, noise
     return Sentences(words, numpy.where(wrong, 1 - truth, truth)), Sentences(words, truth)
 
 
-def generated_sentences(rng: numpy.random.Generator, n: int, noise: float = 0.4) -> Corpus:
+def generated_sentences(rng: numpy.random.Generator, n: int, noise: float = 0.4) -> Dataset:
     """``n`` of :func:`but_sentences` to learn from; 500 to choose by and 1000 to be tested on have their true labels."""
     train, _ = but_sentences(rng, n, noise=noise)
     _, test = but_sentences(rng, 1000)
     _, valid = but_sentences(rng, 500)
-    return Corpus(train, valid, test, "generated sentences")
+    return Dataset(train, valid, test, (), "generated sentences", real=False)
 
 
 # Words and numbers

@@ -11,13 +11,13 @@ import numpy
 
 from ..autodiff import cos, reshape, sin, stack
 from ..backend import Array, asarray, xp
-from ..distributions import Mixture, Normal
+from ..distributions import Independent, Mixture, Normal
 from ..random import Generator
 
 
 def _mixture(means: numpy.ndarray, scale: float) -> Mixture:
     means = means.astype("float32")
-    return Mixture(asarray(numpy.zeros(len(means), "float32")), Normal(asarray(means), scale), event_ndim=1)
+    return Mixture(asarray(numpy.zeros(len(means), "float32")), Independent(Normal(asarray(means), scale), 1))
 
 
 def ring_of_gaussians(modes: int = 8, radius: float = 2.0, scale: float = 0.02) -> Mixture:

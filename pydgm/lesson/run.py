@@ -23,10 +23,12 @@ from typing import Any, TypeVar
 
 import numpy
 
-from .. import backend, data
+from .. import backend, data, files
+from .. import train as training
 from ..errors import BackendError
 from ..random import Generator
-from . import files, film
+from ..train import State, Step
+from . import film
 from .claims import Claim, check_relation, table
 from .status import FAILS, HOLDS, guard, refuse
 
@@ -47,6 +49,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", metavar="DIR", type=_place, default="figures", help="where picture and numbers go (default figures/)"
     )
+    parser.add_argument("--resume", action="store_true", help="go on with a --full run that was interrupted")
     parser.add_argument("--live", action="store_true", help="show a training while it runs, and keep the film (GIF, HTML)")
     parser.set_defaults(mode="default")
 
@@ -80,6 +83,8 @@ def start(name: str, doc: str | None, lecture: str, figure: str, live: bool = Fa
     options = parser.parse_args(sys.argv[1:] if program else [])
     if options.live and not live:
         refuse(f"{name} has no live view")
+    if options.resume and options.mode != "full":
+        refuse("--resume goes on with an interrupted --full run: the others take a minute")
     if options.data and not Path(options.data).is_dir():
         refuse(f"--data {options.data}: there is no such folder")
     try:
@@ -119,6 +124,9 @@ class Run:
         self.claims: list[Claim] = []
         self._data, self._out, self._program = options.data, out, program
         self._looked_for_data = False
+        self.sources: dict[str, dict[str, Any]] = {}
+        self.resume: bool = options.resume
+        self._saved: list[Path] = []  # of trainings that could still be interrupted
         self._started = time.perf_counter()
         print(f"{name}: {lecture}, {figure} (seed {self.seed}, {self.mode}, {backend.xp.name})", flush=True)
 
@@ -133,62 +141,28 @@ class Run:
         bar: Iterable[Any] = tqdm(range(steps) if isinstance(steps, int) else steps, desc=what, disable=None, leave=False)
         return bar
 
-    def digits(self) -> data.Images:
-        """MNIST where it is at hand, else digits drawn from fonts; says which."""
-
-        def read() -> data.Images:
-            folder = self._find("mnist")
-            return data.glyphs(alphabets=["digits"], seed=self.seed) if folder is None else data.mnist(folder)
-
-        found: data.Images = self.load(read)
-        return found
-
-    def characters(self, per_character: int = 20) -> data.Images:
-        """Omniglot where it is at hand, else characters of many alphabets drawn from fonts; says which."""
-
-        def read() -> data.Images:
-            folder = self._find("omniglot")
-            n = 964 * per_character
-            return data.glyphs(n, n // 2, seed=self.seed) if folder is None else data.omniglot(folder, per_character)
-
-        found: data.Images = self.load(read)
-        return found
-
-    def reviews(self, phrases: bool = False) -> data.Corpus:
-        """SST2 where it is at hand (with ``phrases``, its phrases to learn from), else generated sentences; says which."""
-
-        def read() -> data.Corpus:
-            folder = self._find("sst2")
-            noise = numpy.random.default_rng([self.seed, 1])
-            return data.generated_sentences(noise, 3000) if folder is None else data.sst2(folder, phrases)
-
-        found: data.Corpus = self.load(read)
-        return found
-
-    def binarized_mnist(self) -> data.BinaryRows:
-        """MNIST in black and white, as it is published; where it is not at hand, the program ends with a sentence."""
-
-        def read() -> data.BinaryRows:
-            folder = self._find("binarized_mnist")
-            if folder is None:
-                raise data.DataError("binarised MNIST is not here: --data or PYDGM_DATA name a folder with binarized_mnist/")
-            return data.binarized_mnist(folder)
-
-        found: data.BinaryRows = self.load(read)
-        return found
-
-    def _find(self, name: str) -> Path | None:
+    def load(self, name: str, **options: Any) -> data.Dataset:
+        """:func:`pydgm.data.load` with this run's folder and seed; says what was found. Missing or damaged: status 2."""
         self._looked_for_data = True
-        return data.find(name, self._data)
-
-    def load(self, read: Callable[[], Any]) -> Any:
-        """The result of ``read``; a missing or damaged file ends the program with a sentence and status 2."""
         try:
-            found = read()
+            dataset = data.load(name, self._data, self.seed, **options)
         except data.DataError as error:
             refuse(error)
-        print(f"data: {getattr(found, 'source', 'read')}", flush=True)
-        return found
+        print(f"data: {dataset.source}", flush=True)
+        self.sources[name] = {"source": dataset.source, "real": dataset.real}
+        return dataset
+
+    def train(self, step: Step, state: State, batches: Any, what: str, **options: Any) -> State:
+        """:func:`pydgm.train.run`, with a progress bar; with ``--full`` it saves itself every minute, for ``--resume``."""
+        save = None if self.mode != "full" else self._out / f".{self.name.rpartition('/')[2]}-{what.replace(' ', '-')}.npz"
+        if save is not None:
+            self._saved.append(save)
+            if not self.resume:
+                save.unlink(missing_ok=True)
+        try:
+            return training.run(step, state, batches, what=what, save=save, **options)
+        except data.DataError as error:
+            raise refuse(error) from None
 
     def film(self, figure: Any, draw: Callable[[Any], Any], frames: Iterable[Any]) -> None:
         """``draw(frame)`` changes ``figure``: shown as frames come, then kept as NAME.gif and NAME.html. For ``--live``."""
@@ -229,6 +203,7 @@ class Run:
             "seed": self.seed,
             "mode": self.mode,
             "backend": backend.xp.name,
+            "data": self.sources,
             "seconds": round(seconds, 2),
             "picture_sha256": hashlib.sha256(picture.getvalue()).hexdigest(),
             "versions": _versions(),
@@ -242,6 +217,8 @@ class Run:
                 f"{short}.json": lambda file: file.write(f"{text}\n".encode()),
             }
         )
+        for path in self._saved:
+            path.unlink(missing_ok=True)
         if self._data and not self._looked_for_data:
             print(f"--data {self._data} was not used: in this mode the lesson reads no data")
         print(table(self.claims))

@@ -2,32 +2,63 @@
 
 Goodfellow et al. 2014; lectures L0, L1 section 1.1, L2, L3, L4. A discriminator returns a *logit* d, and D = sigmoid(d):
 then log D = -softplus(-d) and log(1 - D) = -softplus(d), which neither overflow nor round to log 0.
+
+Losses take the models by name, ``{"D": discriminator, "G": generator}``, as :func:`pydgm.train.alternate` has them. A
+generator is whatever has ``sample(rng, n)``: a :class:`Generator`, or a distribution, to see what a discriminator learns
+beside a fixed one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
+from ... import autodiff as ad
+from ... import random
 from ...autodiff import exp, greater, mean, sigmoid, softplus, where
 from ...backend import Array
+from ...distributions.base import Shape, as_tuple
 from ...divergences import trapezoid
+from ...nn import MLP, Module
 
 Network = Callable[[Array], Array]
+Models = dict[str, Any]
 
 
-def discriminator_loss(discriminator: Network, real: Array, fake: Array) -> Array:
-    """-V(D, G), estimated from samples: mean softplus(-d(x)) + mean softplus(d(G(z))). In nats."""
-    return mean(softplus(-discriminator(real))) + mean(softplus(discriminator(fake)))
+class Generator(Module):
+    """x = network(z), z ~ N(0, I) of ``latent`` numbers: a distribution that can be sampled from, and has no density."""
+
+    network: Network
+    latent: int
+
+    @classmethod
+    def init(cls, rng: random.Generator, sizes: Sequence[int], activation: Callable[[Array], Array] = ad.relu) -> Generator:
+        """``sizes``: widths from z to x, ``[2, 128, 128, 2]``."""
+        return cls(MLP.init(rng, sizes, activation), sizes[0])
+
+    def sample(self, rng: random.Generator, shape: int | Shape = ()) -> Array:
+        """network(z) for fresh z: (\\*shape, ...). Differentiable in the network."""
+        return self.network(rng.normal((*as_tuple(shape), self.latent)))
 
 
-def saturating_generator_loss(discriminator: Network, fake: Array) -> Array:
+def value(discriminator: Network, real: Array, fake: Array) -> Array:
+    """V(D, G) = E_x[log D(x)] + E_z[log(1 - D(G(z)))], estimated from samples, in nats."""
+    return -mean(softplus(-discriminator(real))) - mean(softplus(discriminator(fake)))
+
+
+def discriminator_loss(models: Models, real: Array, rng: random.Generator) -> Array:
+    """-V(D, G), with as many generated samples as real ones."""
+    return -value(models["D"], real, models["G"].sample(rng, real.shape[0]))
+
+
+def saturating_generator_loss(models: Models, real: Array, rng: random.Generator) -> Array:
     """E_z[log(1 - D(G(z)))], the generator's part of V. Flat where D is sure of itself: its gradient there is -D'."""
-    return -mean(softplus(discriminator(fake)))
+    return -mean(softplus(models["D"](models["G"].sample(rng, real.shape[0]))))
 
 
-def generator_loss(discriminator: Network, fake: Array) -> Array:
+def generator_loss(models: Models, real: Array, rng: random.Generator) -> Array:
     """-E_z[log D(G(z))], the non-saturating form that is used in practice: same fixed points, gradient where D is sure."""
-    return mean(softplus(-discriminator(fake)))
+    return mean(softplus(-models["D"](models["G"].sample(rng, real.shape[0]))))
 
 
 def optimal_logit(log_p: Array, log_q: Array) -> Array:

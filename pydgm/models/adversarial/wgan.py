@@ -4,6 +4,8 @@ Arjovsky et al. 2017; Gulrajani et al. 2017; lectures L0, L1 section 1.2, L2, L3
 not a classifier and its values have no bounds (L3 and L4 say "1 for real, 0 for generated"; that is the discriminator).
 Two ways keep it Lipschitz: its *weights* are clipped (L0 and L2 say "gradient clipping", which is something else), or
 its gradient is pulled towards length 1.
+
+Losses take the models by name, ``{"critic": f, "G": generator}``; the generator is as in :mod:`pydgm.models.adversarial.gan`.
 """
 
 from __future__ import annotations
@@ -16,19 +18,28 @@ from ...autodiff import clip, grad, mean, reshape, square, sum, vector_norm
 from ...backend import Array
 from ...errors import ShapeError, shape_text
 from ...random import Generator
+from .gan import Models
 
 Network = Callable[[Array], Array]
 Model = TypeVar("Model")
 
 
-def critic_loss(critic: Network, real: Array, fake: Array) -> Array:
-    """-(E_p[f(x)] - E_q[f(G(z))]), estimated from samples: minus K times a lower bound on W. In the units of f."""
-    return mean(critic(fake)) - mean(critic(real))
+def distance(critic: Network, real: Array, fake: Array) -> Array:
+    """E_p[f(x)] - E_q[f(G(z))], estimated from samples: K times a lower bound on W. In the units of f."""
+    return mean(critic(real)) - mean(critic(fake))
 
 
-def generator_loss(critic: Network, fake: Array) -> Array:
+def critic_loss(models: Models, real: Array, rng: Generator, penalty: float = 0.0) -> Array:
+    """-(E_p[f(x)] - E_q[f(G(z))]) + lambda E[(|grad f| - 1)^2], lambda being ``penalty``; with as many generated samples as
+    real."""
+    critic, fake = models["critic"], models["G"].sample(rng, real.shape[0])
+    loss = -distance(critic, real, fake)
+    return loss + penalty * gradient_penalty(critic, real, fake, rng) if penalty else loss
+
+
+def generator_loss(models: Models, real: Array, rng: Generator) -> Array:
     """-E_z[f(G(z))]."""
-    return -mean(critic(fake))
+    return -mean(models["critic"](models["G"].sample(rng, real.shape[0])))
 
 
 def clip_weights(critic: Model, c: float) -> Model:

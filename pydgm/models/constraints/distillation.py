@@ -12,19 +12,19 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy
 
-from ... import trees
 from ...autodiff import exp, log_softmax, mean, scatter_add, stack, stop_gradient, sum, take, value_and_grad
-from ...backend import Array, asarray, copy, put, to_numpy
-from ...compile import compile
+from ...backend import Array, asarray, put, to_numpy
 from ...data.sentences import Words, after_but, encode
 from ...nn import Embedding
 from ...optim import Optimizer
 from ...random import Generator
+from ...storage import text_of
+from ...train import Loss, Step
 from .logic import equivalence
 from .posterior import project
 from .sentence_cnn import SentenceCNN
@@ -115,11 +115,11 @@ def batch(
         raise ValueError(f"batch: wanted a label for each of {len(sentences)} sentences, got labels of shape {labels.shape}")
     if wrong := [label for label in labels.tolist() if label not in (0, 1)]:
         raise ValueError(f"batch: labels are 0, negative, and 1, positive; got {wrong[0]!r}")
-    found = [(row, b) for row, b in enumerate(map(clause, sentences)) if b is not None]
+    clauses_of = [(row, b) for row, b in enumerate(map(clause, sentences)) if b is not None]
     length = max(-(-max(map(len, sentences)) // 8), 1) * 8
-    places = max(-(-len(found) // 16), 1) * 16
-    clauses = encode([b for _, b in found] + [()] * (places - len(found)), numbers, length)
-    rows = numpy.array([row for row, _ in found] + [len(sentences)] * (places - len(found)))
+    places = max(-(-len(clauses_of) // 16), 1) * 16
+    clauses = encode([b for _, b in clauses_of] + [()] * (places - len(clauses_of)), numbers, length)
+    rows = numpy.array([row for row, _ in clauses_of] + [len(sentences)] * (places - len(clauses_of)))
     return Batch(encode(sentences, numbers, length), labels.astype("float32"), clauses, rows)
 
 
@@ -170,55 +170,41 @@ def _put_back(model: SentenceCNN, used: Array, small: SentenceCNN) -> SentenceCN
     return dataclasses.replace(small, embedding=model.embedding)
 
 
-def training(
-    model: SentenceCNN,
-    epochs: Iterable[Iterable[tuple[Batch, float]]],
-    optimizer: Optimizer,
-    rng: Generator,
-    rule: Rule | None,
-    dropout: float = 0.5,
-) -> Iterator[SentenceCNN]:
-    """The model after each epoch: one update for each batch and its pi.
+def student_loss(rule: Rule | None, dropout: float = 0.5) -> Loss:
+    """The student's loss on a batch and its pi. Without a ``rule`` there is no teacher: the labels are all."""
 
-    Without a ``rule`` there is no teacher, and the labels are all: pi is taken as 0. Only those rows of
-    the word table that a batch uses are read, differentiated and updated, with their own averages in the optimiser's state:
-    a step costs the same however large the vocabulary is. ``model`` itself is not changed.
-    """
-
-    def loss(model: SentenceCNN, b: Batch, pi: Array) -> Array:
+    def loss(model: SentenceCNN, batch: tuple[Batch, Array], rng: Generator) -> Array:
+        b, pi = batch
         logits = model(b.words, rng if dropout else None, dropout)
         log_p = log_softmax(logits)
-        log_q = log_p if rule is None else teacher(model, b, logits, rule)
-        return distillation_loss(log_p, b.labels, log_q, pi)
+        if rule is None:
+            return distillation_loss(log_p, b.labels, log_p, 0.0)
+        return distillation_loss(log_p, b.labels, teacher(model, b, logits, rule), pi)
 
-    step, model = by_rows(loss, optimizer), trees.map(copy, model)
-    state = optimizer.init(model)
-    for epoch in epochs:
-        for b, pi in epoch:
-            model, state, _ = step(model, state, b, 0.0 if rule is None else pi)
-        yield trees.map(copy, model)
+    return loss
 
 
-def by_rows(loss: Callable[..., Array], optimizer: Optimizer) -> Callable[..., tuple[SentenceCNN, Any, Array]]:
-    """``step(model, state, batch, pi) -> (model, state, loss)`` with those rows of the word table that the batch uses.
-
-    Model and state are changed in place; ``loss(model, batch, pi)`` sees a smaller table, and the batch in its numbers.
+class by_rows(Step):  # noqa: N801  made like train.minimise
+    """A step down ``loss(model, (batch, pi), rng)`` that reads, differentiates and updates those rows of the word table alone
+    which the batch uses, each with its own averages in the optimiser's memory: it costs the same however large the vocabulary
+    is.
     """
 
-    def update(model: SentenceCNN, state: Any, b: Batch, pi: Array) -> tuple[SentenceCNN, Any, Array]:
-        value, slope = value_and_grad(loss)(model, b, pi)
-        return *optimizer.update(model, slope, state), value
+    def __init__(self, loss: Loss, optimizer: Optimizer) -> None:
+        def update(model: SentenceCNN, memory: Any, batch: tuple[Any, ...], rng: Generator) -> tuple[Any, Any, dict[str, Any]]:
+            value, gradient = value_and_grad(loss)(model, batch[0], rng)
+            return *optimizer.update(model, gradient, memory), {"loss": value}
 
-    compiled = compile(update, donate=(0, 1))
+        super().__init__(lambda model, rng: optimizer.init(model), update, f"{text_of(loss)} by rows by {optimizer.name}")
 
-    def step(model: SentenceCNN, state: Any, b: Batch, pi: float) -> tuple[SentenceCNN, Any, Array]:
+    def advance(self, model: SentenceCNN, memory: Any, average: None, batch: tuple[Any, ...]) -> tuple[Any, Any, None, Any]:
+        ((b, pi),) = batch
         used, small_batch = _in_use(b)
-        small_state = state._replace(**{name: _rows(kept, used) for name, kept in _averages(state)})
-        small, small_state, value = compiled(_rows(model, used), small_state, small_batch, asarray(numpy.float32(pi)))
-        kept = {name: _put_back(kept, used, getattr(small_state, name)) for name, kept in _averages(state)}
-        return _put_back(model, used, small), small_state._replace(**kept), value
-
-    return step
+        small_memory = memory._replace(**{name: _rows(past, used) for name, past in _averages(memory)})
+        pi = asarray(numpy.float32(pi))
+        small, small_memory, _, numbers = self.compiled(_rows(model, used), small_memory, None, ((small_batch, pi),))
+        past = {name: _put_back(past, used, getattr(small_memory, name)) for name, past in _averages(memory)}
+        return _put_back(model, used, small), small_memory._replace(**past), None, numbers
 
 
 def _in_use(b: Batch) -> tuple[Array, Batch]:
@@ -232,5 +218,5 @@ def _in_use(b: Batch) -> tuple[Array, Batch]:
     )
 
 
-def _averages(state: Any) -> list[tuple[str, Any]]:
-    return [(name, getattr(state, name)) for name in ("first", "second") if getattr(state, name) is not None]
+def _averages(memory: Any) -> list[tuple[str, Any]]:
+    return [(name, getattr(memory, name)) for name in ("first", "second") if getattr(memory, name) is not None]

@@ -4,18 +4,16 @@ r"""Posterior regularisation: knowledge as a constraint function f, imposed on a
 
 Ganchev, Graca, Gillenwater and Taskar 2010; lectures L0 "Learning with Constraints", L1 sections 4.1 and 4.2. With a latent y
 the two lines of EM follow: E, q*; M, the parameters of greatest E_q*[log p(x, y)]. (Ganchev et al. bound the expectation,
-E_q[f] >= b, and lambda is the multiplier of that bound; the lectures, and this file, name lambda itself.)
+E_q[f] >= b, and lambda is the multiplier of that bound; the lectures, and this file, name lambda itself.) For a mixture of
+Gaussians both are :func:`pydgm.models.latent.mixture.em` with f.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
 
-from ...autodiff import abs, exp, grad, greater, log, log_softmax, logsumexp, max, stop_gradient, sum, where
+from ...autodiff import abs, exp, grad, greater, log, log_softmax, max, sum, where
 from ...backend import Array, xp
-
-Parameters = TypeVar("Parameters")
 
 
 def project(log_p: Array, f: Array, strength: float = 1.0) -> Array:
@@ -45,32 +43,8 @@ def minimize_on_simplex(objective: Callable[[Array], Array], q: Array, steps: in
     slope, change = grad(objective), 0.0
     log_q = log(q)
     for _ in range(steps):
-        found = log_softmax(log_q - rate * slope(exp(log_q)))
-        log_q, change = found, float(max(abs(exp(found) - exp(log_q))))
+        new = log_softmax(log_q - rate * slope(exp(log_q)))
+        log_q, change = new, float(max(abs(exp(new) - exp(log_q))))
     if not change <= 1e-7:  # NaN is not
         raise ValueError(f"minimize_on_simplex: after {steps} steps at rate {rate} q still moves by {change:.2g} in a step")
     return exp(log_q)
-
-
-def em(
-    log_joint: Callable[[Parameters], Array],
-    maximize: Callable[[Array], Parameters],
-    theta: Parameters,
-    f: Array | float = 0.0,
-    steps: int = 100,
-) -> tuple[Parameters, list[float]]:
-    """EM under constraints: theta, and the bound before each step, in nats.
-
-    ``log_joint(theta)`` is log p(x_n, z) for all n and z, (n, K); ``maximize(q)`` is the theta of greatest
-    sum_n E_q[log p(x_n, z)]; ``f`` (n, K) is the constraint function, lambda included. The bound
-
-        sum_n E_q[log p(x_n, z) + f(n, z) - log q(z)] = sum_n log sum_z p(x_n, z) exp(f(n, z))    at q = q*
-
-    never falls. With f = 0 it is the likelihood, and this is EM.
-    """
-    bounds = []
-    for _ in range(steps):
-        joint = log_joint(theta)
-        bounds.append(float(sum(logsumexp(joint + f, axis=-1))))
-        theta = maximize(stop_gradient(exp(project(joint, f))))
-    return theta, bounds

@@ -1,6 +1,6 @@
 """Energy-based models: a number for every state, low where the data are."""
 
-from . import rbm
+from . import contrastive, rbm
 from .rbm import RBM
 
-__all__ = ["RBM", "rbm"]
+__all__ = ["RBM", "contrastive", "rbm"]

@@ -8,15 +8,15 @@ energy* F: P(v) = exp(-F(v)) / Z. The derivative of the log-likelihood is a diff
 
     dL / dW_ij = E_data[v_i h_j] - E_model[v_i h_j],
 
-the second one over all states. Here it is taken exactly (few units), from chains started at the data (contrastive divergence,
-CD-k: Hinton 2002), or from chains that go on from update to update (PCD: Tieleman 2008). All likelihoods are in nats.
+the second one over all states: :mod:`.contrastive` estimates it, and :func:`model_moments` counts it. All likelihoods are in
+nats.
 """
 
 from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy
@@ -34,14 +34,13 @@ from ...autodiff import (
     mean,
     sigmoid,
     softplus,
-    stop_gradient,
+    square,
     sum,
 )
-from ...backend import Array, asarray, copy, is_array, to_numpy, xp, zeros
-from ...compile import compile
-from ...errors import ShapeError
+from ...backend import Array, asarray, zeros
+from ...mcmc import ais
+from ...metrics import Likelihood
 from ...nn import Module
-from ...optim import Optimizer, momentum
 from ...random import Generator
 
 _LARGEST = 24  # units that are enumerated: 16 million states
@@ -80,6 +79,7 @@ class RBM(Module):
     def free_energy(self, v: Array) -> Array:
         """F(v) = -b' v - sum_j log(1 + exp(a_j + (v' W)_j)): (..., visible) -> (...)."""
         checks.width(v, self.W.shape[0], "RBM: visible units")
+        checks.within(v, 0.0, 1.0, "RBM: binary visible units")
         return -(v @ self.b) - sum(softplus(v @ self.W + self.a), axis=-1)
 
     def hidden(self, v: Array) -> Array:
@@ -99,28 +99,70 @@ class RBM(Module):
         return v
 
     def log_prob(self, v: Array, log_z: Array) -> Array:
-        """log P(v) = -F(v) - log Z, with log Z from :func:`log_partition` or :func:`ais`."""
+        """log P(v) = -F(v) - log Z, with log Z from :func:`log_partition` or :func:`pydgm.mcmc.ais`."""
         return -self.free_energy(v) - log_z
 
+    def likelihood(self, v: Array, rng: Generator, base: Array | None = None) -> Likelihood:
+        """-F(v) - log Z of the rows of ``v`` on average; log Z by :func:`pydgm.mcmc.ais`: 500 chains, 5000 temperatures."""
+        log_z, free_energy = ais(self, rng, 500, 5000, base), float(mean(self.free_energy(v)))
+        return Likelihood(-free_energy - log_z.nats, -free_energy - log_z.high, -free_energy - log_z.low, "estimate")
 
-def moments(model: RBM, v: Array, weights: Array | None = None) -> RBM:
-    """E[v h'], E[v], E[h] for h ~ P(h | v) and the rows of ``v``, equally likely or with ``weights``: an RBM of averages."""
+    def tempered(self, base: Array | None = None) -> TemperedRBM:
+        """The machines between one without bonds, with visible biases ``base`` (default b), and this one."""
+        return TemperedRBM(self, self.b if base is None else base)
+
+
+class TemperedRBM(Module):
+    """p_beta(v) ~ exp((1 - beta) base' v + beta b' v) prod_j (1 + exp(beta (a_j + (v' W)_j))), from beta = 0 to beta = 1.
+
+    At 0 all units are independent, and log Z is known (Salakhutdinov and Murray 2008).
+    """
+
+    model: RBM
+    base: Array  # (visible,)
+
+    @property
+    def log_z(self) -> Array:
+        """log Z at beta = 0."""
+        return sum(softplus(self.base)) + self.model.W.shape[1] * math.log(2.0)
+
+    def sample(self, rng: Generator, n: int) -> Array:
+        """(n, visible) draws at beta = 0."""
+        return rng.bernoulli(sigmoid(self.base + zeros((n, self.base.shape[0]), self.base)))
+
+    def energy(self, v: Array, beta: float) -> Array:
+        """-log of the above: (n, visible) -> (n,)."""
+        bias = self.base + beta * (self.model.b - self.base)
+        return -(v @ bias) - sum(softplus(beta * (v @ self.model.W + self.model.a)), axis=1)
+
+    def move(self, rng: Generator, v: Array, beta: float) -> Array:
+        """One step of Gibbs sampling, which leaves p_beta as it is."""
+        h = rng.bernoulli(sigmoid(beta * (v @ self.model.W + self.model.a)))
+        bonds = beta * (h @ matrix_transpose(self.model.W) + self.model.b)
+        return rng.bernoulli(sigmoid(bonds + (1.0 - beta) * self.base))
+
+
+class Moments(NamedTuple):
+    """E[v h'], E[v] and E[h]: minus these, the derivatives of the free energy in W, b and a."""
+
+    vh: Array  # (visible, hidden)
+    v: Array  # (visible,)
+    h: Array  # (hidden,)
+
+
+def moments(model: RBM, v: Array, weights: Array | None = None) -> Moments:
+    """E[v h'], E[v], E[h] for h ~ P(h | v) and the rows of ``v``, equally likely or with ``weights``."""
     p = model.hidden(v)
     if weights is None:
         p = p * (1.0 / v.shape[0])
-        return RBM(matrix_transpose(v) @ p, mean(v, axis=0), sum(p, axis=0))
+        return Moments(matrix_transpose(v) @ p, mean(v, axis=0), sum(p, axis=0))
     p = p * expand_dims(weights, axis=1)
-    return RBM(matrix_transpose(v) @ p, weights @ v, sum(p, axis=0))
+    return Moments(matrix_transpose(v) @ p, weights @ v, sum(p, axis=0))
 
 
-def nll_gradient(model: RBM, v: Array, v_model: Array) -> RBM:
-    """E_model - E_data of v h', v and h: what to descend. ``v_model`` are samples of the model, or of a short chain."""
-    return trees.map(lambda m, d: m - d, moments(model, v_model), moments(model, v))  # type: ignore[no-any-return]
-
-
-def contrastive_loss(model: RBM, v: Array, v_model: Array) -> Array:
-    """mean F(v) - mean F(v_model), whose gradient by the autodiff engine is :func:`nll_gradient`."""
-    return mean(model.free_energy(v)) - mean(model.free_energy(stop_gradient(v_model)))
+def sparsity(model: RBM, v: Array, target: float = 0.05) -> Array:
+    """sum_j (mean_n P(h_j = 1 | v_n) - target)^2 / 2: hidden units that are seldom on (Lee, Ekanadham and Ng 2008)."""
+    return 0.5 * sum(square(mean(model.hidden(v), axis=0) - target))
 
 
 # Exactly, where one layer is small
@@ -139,7 +181,7 @@ def _small_on_top(model: RBM) -> tuple[RBM, bool]:
     if min(visible, hidden) > _LARGEST:
         raise ValueError(
             f"an RBM of {visible} x {hidden} units has too many states to count: enumeration takes a layer of at most "
-            f"{_LARGEST} units; estimate with rbm.ais"
+            f"{_LARGEST} units; estimate with mcmc.ais"
         )
     return (model, False) if visible <= hidden else (model.transposed, True)
 
@@ -154,70 +196,14 @@ def log_partition(model: RBM) -> Array:
     return logsumexp(concat(parts))
 
 
-def model_moments(model: RBM) -> RBM:
+def model_moments(model: RBM) -> Moments:
     """E_model of v h', v and h, exactly, by the same enumeration."""
     small, changed = _small_on_top(model)
     log_z, parts = log_partition(model), []
     for s in _states(small.W.shape[0]):
         parts.append(moments(small, s, exp(-small.free_energy(s) - log_z)))
-    found: RBM = trees.map(lambda *terms: functools.reduce(add, terms), *parts)
-    return RBM(matrix_transpose(found.W), found.a, found.b) if changed else found
-
-
-def exact_nll_gradient(model: RBM, v: Array) -> RBM:
-    """E_model - E_data, exactly: the gradient of -mean log P(v)."""
-    return trees.map(lambda m, d: m - d, model_moments(model), moments(model, v))  # type: ignore[no-any-return]
-
-
-# Where it is not: estimates
-
-
-class LogZ(NamedTuple):
-    """An estimate of log Z: E[exp(value)] = Z, so on average it is too low. ``low`` to ``high`` is +- 3 standard errors."""
-
-    value: float
-    low: float
-    high: float
-    log_weights: Array  # of each chain, with log Z of the base included
-
-
-def ais(model: RBM, rng: Generator, chains: int = 100, temperatures: int = 1000, base: Array | None = None) -> LogZ:
-    """Annealed importance sampling (Neal 2001; Salakhutdinov and Murray 2008).
-
-    Chains walk from a machine without bonds, visible biases ``base`` (default b), whose log Z is known, to ``model``,
-    through p_beta(v) ~ exp((1 - beta) base' v + beta b' v) prod_j (1 + exp(beta (a_j + (v' W)_j))). On each step the weight of
-    a chain grows by p_next(v) / p_now(v). Half of the temperatures lie in the last tenth of the way.
-    """
-    if chains < 2 or temperatures < 2:
-        raise ValueError(f"ais: {chains} chains over {temperatures} temperatures: wanted at least 2 of each")
-    visible, hidden = model.W.shape
-    base = model.b if base is None else base
-    late = temperatures // 2
-    betas = numpy.concatenate(
-        [numpy.linspace(0.0, 0.9, temperatures - late, endpoint=False), numpy.linspace(0.9, 1.0, late + 1)]
-    )
-
-    def step(model: RBM, base: Array, v: Array, log_w: Array, now: float, following: float) -> tuple[Array, Array]:
-        x = v @ model.W + model.a
-        step_up = sum(softplus(following * x), axis=1) - sum(softplus(now * x), axis=1)
-        log_w = log_w + (following - now) * (v @ (model.b - base)) + step_up
-        h = rng.bernoulli(sigmoid(following * x))
-        bonds = following * (h @ matrix_transpose(model.W) + model.b)
-        return rng.bernoulli(sigmoid(bonds + (1.0 - following) * base)), log_w
-
-    compiled = compile(step, donate=(2, 3))
-    v = rng.bernoulli(sigmoid(base + zeros((chains, visible), base)))
-    log_w = zeros((chains,), base)
-    for now, following in zip(betas[:-1].tolist(), betas[1:].tolist(), strict=True):
-        v, log_w = compiled(model, base, v, log_w, now, following)
-    log_base = float(sum(softplus(base))) + hidden * math.log(2.0)
-    log_w = log_w + log_base
-    found = to_numpy(log_w).astype("float64")
-    top = float(found.max())
-    w = numpy.exp(found - top)
-    middle, error = float(w.mean()), 3.0 * float(w.std(ddof=1)) / math.sqrt(chains)
-    low = top + math.log(middle - error) if middle > error else -math.inf
-    return LogZ(top + math.log(middle), low, top + math.log(middle + error), log_w)
+    all_states: Moments = trees.map(lambda *terms: functools.reduce(add, terms), *parts)
+    return Moments(matrix_transpose(all_states.vh), all_states.h, all_states.v) if changed else all_states
 
 
 def pseudo_log_likelihood(model: RBM, v: Array) -> Array:
@@ -235,70 +221,3 @@ def pseudo_log_likelihood(model: RBM, v: Array) -> Array:
 def reconstruction_error(model: RBM, rng: Generator, v: Array) -> Array:
     """The mean number of pixels that one step of the chain changes: often watched in training, and no likelihood."""
     return mean(sum((v - model.gibbs(rng, v, 1)) ** 2, axis=-1))
-
-
-# Training
-
-
-def fit(
-    model: RBM,
-    batches: Iterable[Array],
-    rng: Generator,
-    k: float = 1,
-    chains: Array | None = None,
-    optimizer: Optimizer | None = None,
-    weight_decay: float = 0.0,
-    sparsity: tuple[float, float] | None = None,
-) -> tuple[RBM, Array | None]:
-    """One update for each batch: CD-k, or PCD-k where ``chains`` (m, visible) are given. Returns the model and the chains.
-
-    As k grows, CD-k tends to maximum likelihood: ``k=math.inf`` takes the exact gradient, for small machines.
-    ``weight_decay`` adds its multiple of W to the gradient. ``sparsity = (target, cost)`` pulls each hidden unit's mean
-    activity on the batch towards ``target``. The default optimiser is momentum 0.9 at rate 0.02.
-
-    Raises ``ValueError`` for a batch that is empty or holds anything but numbers in [0, 1], :class:`ShapeError` for a
-    wrong width; ``model`` itself is never changed.
-    """
-    if k < 1 or (k != math.inf and k != int(k)):
-        raise ValueError(f"fit: k = {k}: a chain makes 1, 2, ... steps, or math.inf of them")
-    if k == math.inf and chains is not None:
-        raise ValueError("fit: the exact gradient, k = inf, needs no chains")
-    opt = momentum(0.02, 0.9) if optimizer is None else optimizer
-
-    def step(model: RBM, state: Any, chains: Array | None, v: Array) -> tuple[RBM, Any, Array | None]:
-        if k == math.inf:
-            g = exact_nll_gradient(model, v)
-        else:
-            v_model = model.gibbs(rng, v if chains is None else chains, int(k))
-            g = nll_gradient(model, v, v_model)
-            chains = None if chains is None else v_model
-        if weight_decay:
-            g = RBM(g.W + weight_decay * model.W, g.b, g.a)
-        if sparsity is not None:
-            target, cost = sparsity
-            g = RBM(g.W, g.b, g.a + cost * (mean(model.hidden(v), axis=0) - target))
-        model, state = opt.update(model, g, state)
-        return model, state, chains
-
-    compiled = compile(step, donate=(0, 1, 2))
-    model = trees.map(copy, model)  # the caller's own is not written over
-    chains = chains if chains is None else copy(_checked(model, chains, "the chains"))
-    state, seen = opt.init(model), False
-    for v in batches:
-        model, state, chains = compiled(model, state, chains, _checked(model, v, "a batch"))
-        seen = True
-    if not seen:
-        raise ValueError("fit: there were no batches")
-    return model, chains
-
-
-def _checked(model: RBM, v: Array, what: str) -> Array:
-    visible = model.W.shape[0]
-    if not is_array(v) or v.ndim != 2 or v.shape[1] != visible:
-        raise ShapeError(f"fit: {what} is an array (n, {visible}), not {tuple(getattr(v, 'shape', ())) or type(v).__name__}")
-    if v.shape[0] == 0:
-        raise ValueError(f"fit: {what} is empty")
-    lowest, highest = float(xp.min(v)), float(xp.max(v))
-    if not (lowest >= 0.0 and highest <= 1.0):  # NaN is neither
-        raise ValueError(f"fit: {what} holds values from {lowest:g} to {highest:g}; binary units take 0 to 1")
-    return v if v.dtype == model.W.dtype else astype(v, model.W.dtype)

@@ -15,10 +15,11 @@ from __future__ import annotations
 
 import math
 
+from ... import trees
 from ...autodiff import expm1, log, matrix_transpose, operation, reshape, softplus, square, squeeze, stack, sum, tanh
 from ...backend import Array, recorded, xp, zeros
+from ...bijections import Bijection
 from ...random import Generator
-from .flow import Bijection
 
 SHIFT = math.log(math.e - 1.0)
 
@@ -55,7 +56,7 @@ class Planar(Bijection):
         s = softplus(wv + SHIFT)
         return self.v + (s - 1.0 - wv) * self.w / (sum(square(self.w), axis=-2, keepdims=True) + 1e-30), s
 
-    def forward(self, z: Array) -> tuple[Array, Array]:
+    def forward_and_log_det(self, z: Array) -> tuple[Array, Array]:
         (u, s), w, g = self._u(), matrix_transpose(self.w), []
         z = matrix_transpose(z)  # points as columns, as in the formula
         for k in range(w.shape[0]):
@@ -63,7 +64,7 @@ class Planar(Bijection):
             z = u[k, ...] @ g[k] + z
         return matrix_transpose(z), _log_det(stack(g), s)
 
-    def inverse(self, x: Array) -> tuple[Array, Array]:
+    def inverse_and_log_det(self, x: Array) -> tuple[Array, Array]:
         """Across its plane a map is one number's: a + u' w tanh(a) = w' x + b gives a = w' z + b, and z = x - u tanh(a)."""
         (u, s), w, g = self._u(), matrix_transpose(self.w), []
         x = matrix_transpose(x)
@@ -71,6 +72,18 @@ class Planar(Bijection):
             g.append(tanh(solve(w[k, ...] @ x + self.b[k, ...], s[k, ...])))
             x = u[k, ...] @ -g[-1] + x
         return matrix_transpose(x), -_log_det(stack(g[::-1]), s)
+
+    def __len__(self) -> int:
+        return int(self.w.shape[0])
+
+    def __getitem__(self, maps: slice) -> Planar:
+        part: Planar = trees.map(lambda p: p[maps, ...], self)
+        return part
+
+    def member(self, *index: int) -> Planar:
+        """One flow of the stack, whose axes come after that of the maps."""
+        one: Planar = trees.map(lambda p: p[(slice(None), *index, ...)], self)
+        return one
 
 
 def _log_det(g: Array, s: Array) -> Array:

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ... import trees
 from ...autodiff import exp, log, softplus, sqrt, square, squeeze, vector_norm, where
 from ...backend import Array, zeros
+from ...bijections import Bijection
 from ...random import Generator
-from .flow import Bijection
 from .planar import SHIFT
 
 
@@ -39,7 +40,7 @@ class Radial(Bijection):
         alpha, s = exp(self.log_alpha), softplus(self.t + SHIFT)
         return ((self.centre[k, ...], alpha[k, ...], s[k, ...]) for k in range(s.shape[0]))
 
-    def forward(self, z: Array) -> tuple[Array, Array]:
+    def forward_and_log_det(self, z: Array) -> tuple[Array, Array]:
         total = 0.0
         for centre, alpha, s in self._maps():
             away = z - centre
@@ -47,7 +48,7 @@ class Radial(Bijection):
             z, total = z + alpha * (s - 1.0) / (alpha + r) * away, total + _log_det(r, alpha, s, z.shape[-1])
         return z, squeeze(total, -1)
 
-    def inverse(self, x: Array) -> tuple[Array, Array]:
+    def inverse_and_log_det(self, x: Array) -> tuple[Array, Array]:
         """|f(z) - centre| = r + beta r / (alpha + r), solved for r >= 0 without cancellation."""
         total = 0.0
         for centre, alpha, s in reversed(list(self._maps())):
@@ -59,6 +60,18 @@ class Radial(Bijection):
             r = where(inside, alpha * distance / where(inside, root + half, 1.0), root - half)
             x, total = centre + (alpha + r) / (r + alpha * s) * away, total - _log_det(r, alpha, s, x.shape[-1])
         return x, squeeze(total, -1)
+
+    def __len__(self) -> int:
+        return int(self.t.shape[0])
+
+    def __getitem__(self, maps: slice) -> Radial:
+        part: Radial = trees.map(lambda p: p[maps, ...], self)
+        return part
+
+    def member(self, *index: int) -> Radial:
+        """One flow of the stack, whose axes come after that of the maps."""
+        one: Radial = trees.map(lambda p: p[(slice(None), *index, ...)], self)
+        return one
 
 
 def _log_det(r: Array, alpha: Array, s: Array, dim: int) -> Array:

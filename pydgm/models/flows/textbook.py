@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from ...autodiff import broadcast_to, cholesky, concat, exp, expand_dims, matrix_transpose, mean, slogdet, solve, tanh
 from ...backend import Array
+from ...bijections import Bijection
 from ...nn import MLP
 from ...random import Generator
-from .flow import Bijection
 
 
 class Affine(Bijection):
@@ -23,10 +23,10 @@ class Affine(Bijection):
         b = mean(x, axis=-2, keepdims=True)
         return cls(matrix_transpose(cholesky(matrix_transpose(x - b) @ (x - b) / x.shape[-2])), b)
 
-    def forward(self, z: Array) -> tuple[Array, Array]:
+    def forward_and_log_det(self, z: Array) -> tuple[Array, Array]:
         return z @ self.A + self.b, self._log_det(z)
 
-    def inverse(self, x: Array) -> tuple[Array, Array]:
+    def inverse_and_log_det(self, x: Array) -> tuple[Array, Array]:
         """Raises ``LinAlgError`` where A is singular."""
         z = matrix_transpose(solve(matrix_transpose(self.A), matrix_transpose(x - self.b)))
         return z, -self._log_det(x)
@@ -49,7 +49,7 @@ class Triangular(Bijection):
         """One hidden layer of tanh units for each coordinate; the first network sees nothing, and answers with a constant."""
         return cls(tuple(MLP.init(rng, [i, hidden, 2], tanh) for i in range(dim)))
 
-    def forward(self, z: Array) -> tuple[Array, Array]:
+    def forward_and_log_det(self, z: Array) -> tuple[Array, Array]:
         x, total = z[..., :0], 0.0
         for i, network in enumerate(self.networks):
             out = network(x)
@@ -58,7 +58,7 @@ class Triangular(Bijection):
             total = total + s
         return x, total
 
-    def inverse(self, x: Array) -> tuple[Array, Array]:
+    def inverse_and_log_det(self, x: Array) -> tuple[Array, Array]:
         z, total = [], 0.0
         for i, network in enumerate(self.networks):
             out = network(x[..., :i])

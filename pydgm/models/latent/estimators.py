@@ -1,8 +1,8 @@
-"""Two estimators of the gradient of E_q[r(z)] in the parameters of q = N(mean, scale^2).
+"""Two estimators of the gradient of E_q[r(z)] in the parameters of q = N(loc, scale^2).
 
 Lecture L2, "Reparameterization trick"; L4, "Computing Gradients". Kingma and Welling 2014; Rezende et al. 2014; the score
 function is Williams's REINFORCE (1992). Both are unbiased; their variances differ by orders of magnitude. Each function
-returns one estimate for every sample, (n, 2 d): d derivatives in the mean, then d in the scale, in nats if r is.
+returns one estimate for every sample, (n, 2 d): d derivatives in the loc, then d in the scale, in nats if r is.
 """
 
 from __future__ import annotations
@@ -17,36 +17,36 @@ Reward = Callable[[Array], Array]  # (n, d) -> (n,)
 
 
 def _one_row_for_each(q: Normal, noise: Array) -> tuple[Array, Array]:
-    return ad.broadcast_to(q.mean, noise.shape), ad.broadcast_to(q.scale, noise.shape)
+    return ad.broadcast_to(q.loc, noise.shape), ad.broadcast_to(q.scale, noise.shape)
 
 
 def reparameterized(r: Reward, q: Normal, noise: Array) -> Array:
-    """grad r(mean + scale eps): the derivative of r along the path of the sample. ``noise`` (n, d) is the eps."""
+    """grad r(loc + scale eps): the derivative of r along the path of the sample. ``noise`` (n, d) is the eps."""
     parameters = _one_row_for_each(q, noise)
-    by_mean, by_scale = ad.grad(lambda m, s: ad.sum(r(m + s * noise)), argnums=(0, 1))(*parameters)
-    return ad.concat([by_mean, by_scale], axis=1)
+    by_loc, by_scale = ad.grad(lambda m, s: ad.sum(r(m + s * noise)), argnums=(0, 1))(*parameters)
+    return ad.concat([by_loc, by_scale], axis=1)
 
 
 def score_function(r: Reward, q: Normal, noise: Array, baseline: float = 0.0) -> Array:
-    """(r(z) - baseline) grad log q(z) at z = mean + scale eps, z held fixed. r need not be differentiable.
+    """(r(z) - baseline) grad log q(z) at z = loc + scale eps, z held fixed. r need not be differentiable.
 
     Any constant ``baseline`` leaves the mean as it is, since E_q[grad log q] = 0, and changes the variance.
     """
-    mean, scale = _one_row_for_each(q, noise)
-    z = mean + scale * noise
+    loc, scale = _one_row_for_each(q, noise)
+    z = loc + scale * noise
     reward = ad.stop_gradient(r(z)) - baseline
 
     def weighted(m: Array, s: Array) -> Array:
         return ad.sum(reward * ad.sum(Normal(m, s).log_prob(z), axis=1))
 
-    return ad.concat(list(ad.grad(weighted, argnums=(0, 1))(mean, scale)), axis=1)
+    return ad.concat(list(ad.grad(weighted, argnums=(0, 1))(loc, scale)), axis=1)
 
 
 def best_baseline(r: Reward, q: Normal, noise: Array) -> float:
     """The constant that makes the score function's variance smallest, E[r |s|^2] / E[|s|^2] with s = grad log q(z)."""
     score = score_function(lambda z: 1.0 + 0.0 * z[..., 0], q, noise)
     squares = ad.sum(ad.square(score), axis=1)
-    return float(ad.sum(r(q.mean + q.scale * noise) * squares) / ad.sum(squares))
+    return float(ad.sum(r(q.loc + q.scale * noise) * squares) / ad.sum(squares))
 
 
 def quadrature(r: Reward, q: Normal, nodes: Array, weights: Array, chunk: int = 5000) -> Array:
@@ -55,6 +55,6 @@ def quadrature(r: Reward, q: Normal, nodes: Array, weights: Array, chunk: int = 
     This form of the integral, since r has no jumps where a network's derivative has (relu): it converges much faster. Double
     the number of nodes to see that it has.
     """
-    level = float(ad.mean(r(ad.broadcast_to(q.mean, (1, nodes.shape[1])))))  # E[grad log q] = 0: less is left to cancel
+    level = float(ad.mean(r(ad.broadcast_to(q.loc, (1, nodes.shape[1])))))  # E[grad log q] = 0: less is left to cancel
     parts = [w @ score_function(r, q, z, level) for z, w in zip(chunks(nodes, chunk), chunks(weights, chunk), strict=True)]
     return ad.sum(ad.stack(parts), axis=0)

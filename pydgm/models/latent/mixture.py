@@ -11,34 +11,16 @@ from __future__ import annotations
 
 import math
 
-from ... import checks
-from ...autodiff import (
-    cholesky,
-    diagonal,
-    exp,
-    expand_dims,
-    log,
-    log_softmax,
-    logsumexp,
-    matrix_transpose,
-    mean,
-    reshape,
-    solve,
-    square,
-    sum,
-    var,
-)
+from ...autodiff import cholesky, diagonal, exp, expand_dims, log, logsumexp, matrix_transpose, mean, reshape, square, sum, var
 from ...backend import Array, eye, zeros
-from ...nn import Module
+from ...distributions import Independent, Mixture, MultivariateNormal, Normal
 from ...random import Generator
 
 
-class GaussianMixture(Module):
-    """``logits`` of pi, means mu, and Sigma = L L' with L lower triangular."""
+class GaussianMixture(Mixture):
+    """``logits`` of pi (K,), and as components K normal distributions: ``loc`` mu (K, d), ``L`` (K, d, d), Sigma = L L'."""
 
-    logits: Array  # (K,)
-    means: Array  # (K, d)
-    L: Array  # (K, d, d)
+    components: MultivariateNormal
 
     @classmethod
     def init(cls, rng: Generator, x: Array, K: int) -> GaussianMixture:
@@ -48,33 +30,46 @@ class GaussianMixture(Module):
             raise ValueError(f"GaussianMixture.init: {K} components from {n} points: wanted between 1 and {n}")
         away = x - mean(x, axis=0)
         covariance = matrix_transpose(away) @ away / (n * K ** (2.0 / d))
-        return cls(zeros((K,), x), x[rng.permutation(n)[:K], ...], cholesky(covariance) + zeros((K, 1, 1), x))
+        loc, L = x[rng.permutation(n)[:K], ...], cholesky(covariance) + zeros((K, 1, 1), x)
+        return cls(zeros((K,), x), MultivariateNormal(loc, L))
+
+
+def em(
+    model: GaussianMixture, x: Array, f: Array | float = 0.0, spherical: bool = False, floor: float = 1e-5
+) -> tuple[GaussianMixture, Array]:
+    """One step of expectation and maximisation. Returns the new model, and the bound that the one before reached, in nats a
+    point.
+
+    The E-step is r_nk ~ pi_k N(x_n; mu_k, Sigma_k) exp(f_nk): ``f`` (n, K) are constraints, lambda included
+    (:mod:`pydgm.models.constraints.posterior`), 0 without. The bound is mean_n log sum_k p(x_n, k) exp(f_nk), without
+    constraints the log-likelihood; it never falls. ``spherical``: Sigma_k = sigma_k^2 I. ``floor``, as a share of the data's
+    variance, is added to the variances, so that no component collapses on a point.
+    """
+    joint = model.log_joint(x) + f  # E
+    bound = logsumexp(joint, axis=1, keepdims=True)
+    r = exp(joint - bound)
+    n = sum(r, axis=0) + 1e-10  # M
+    loc = matrix_transpose(r) @ x / expand_dims(n, axis=1)
+    away = expand_dims(x, axis=0) - expand_dims(loc, axis=1)  # (K, n, d)
+    scatter = matrix_transpose(away * expand_dims(matrix_transpose(r), axis=2)) @ away
+    covariance, d = scatter / reshape(n, (-1, 1, 1)), x.shape[1]
+    if spherical:
+        covariance = reshape(sum(diagonal(covariance), axis=-1), (-1, 1, 1)) / d * eye(d, x)
+    covariance = covariance + floor * mean(var(x, axis=0)) * eye(d, x)
+    return GaussianMixture(log(n), MultivariateNormal(loc, cholesky(covariance))), mean(bound)
+
+
+class KernelDensity(Mixture):
+    """A Gaussian of one width around each row of the data, all with the same weight (Parzen 1962)."""
+
+    @classmethod
+    def init(cls, x: Array, width: float) -> KernelDensity:
+        """Of the rows of ``x`` (n, d)."""
+        return cls(zeros((x.shape[0],), x), Independent(Normal(x, width), 1))
 
     def log_joint(self, x: Array) -> Array:
-        """log pi_k + log N(x_n; mu_k, Sigma_k): (n, d) -> (n, K)."""
-        checks.width(x, self.means.shape[1], "GaussianMixture: points")
-        away = matrix_transpose(expand_dims(x, axis=0) - expand_dims(self.means, axis=1))  # (K, d, n)
-        squares = sum(square(solve(self.L, away)), axis=1)
-        log_det = sum(log(diagonal(self.L)), axis=-1)
-        constant = log_softmax(self.logits) - log_det - 0.5 * x.shape[-1] * math.log(2.0 * math.pi)
-        return matrix_transpose(-0.5 * squares) + constant
-
-    def log_prob(self, x: Array) -> Array:
-        """log p(x): (n, d) -> (n,), in nats."""
-        return logsumexp(self.log_joint(x), axis=-1)
-
-
-def em(model: GaussianMixture, x: Array, floor: float = 1e-5) -> tuple[GaussianMixture, Array]:
-    """One step of expectation and maximisation. Returns the new model, and mean log p(x) of the one before, in nats.
-
-    ``floor``, as a share of the data's variance, is added to the variances, so that no component collapses on a point.
-    """
-    joint = model.log_joint(x)  # E
-    log_p = logsumexp(joint, axis=1, keepdims=True)
-    r = exp(joint - log_p)
-    n = sum(r, axis=0) + 1e-10  # M
-    means = matrix_transpose(r) @ x / expand_dims(n, axis=1)
-    away = expand_dims(x, axis=0) - expand_dims(means, axis=1)  # (K, n, d)
-    scatter = matrix_transpose(away * expand_dims(matrix_transpose(r), axis=2)) @ away
-    covariance = scatter / reshape(n, (-1, 1, 1)) + floor * mean(var(x, axis=0)) * eye(x.shape[1], x)
-    return GaussianMixture(log(n), means, cholesky(covariance)), mean(log_p)
+        """As in any mixture; that all widths are one makes it a matrix product, |x|^2 - 2 x . c + |c|^2 being |x - c|^2."""
+        centres, width = self.components.base.loc, self.components.base.scale
+        n, d = centres.shape
+        squares = sum(square(x), axis=-1, keepdims=True) - 2.0 * x @ matrix_transpose(centres) + sum(square(centres), axis=-1)
+        return -0.5 / width**2 * squares - (math.log(n) + d * (math.log(width) + 0.5 * math.log(2.0 * math.pi)))

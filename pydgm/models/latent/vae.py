@@ -13,8 +13,9 @@ from collections.abc import Callable, Sequence
 
 from ... import autodiff as ad
 from ...backend import Array, chunks
-from ...distributions import Bernoulli, Normal
+from ...distributions import Bernoulli, Independent, Normal, StandardNormal
 from ...divergences import kl, plane
+from ...metrics.likelihood import Likelihood, bound
 from ...nn import MLP, Module
 from ...random import Generator
 
@@ -38,19 +39,29 @@ class VAE(Module):
         encoder = MLP.init(rng, [pixels, *hidden, 2 * latent], activation)
         return cls(encoder, MLP.init(rng, [latent, *reversed(hidden), pixels], activation))
 
-    def posterior(self, x: Array) -> Normal:
-        """q(z | x): (n, pixels) -> a Normal of shape (n, latent)."""
+    @property
+    def prior(self) -> StandardNormal:
+        """p(z) = N(0, I)."""
+        return StandardNormal(self.decoder.layers[0].weight.shape[0])
+
+    def posterior(self, x: Array) -> Independent:
+        """q(z | x): (n, pixels) -> n Normals of vectors (latent,)."""
         out = self.encoder(x)
         latent = out.shape[-1] // 2
-        return Normal(out[..., :latent], ad.exp(out[..., latent:]))
+        return Independent(Normal(out[..., :latent], ad.exp(out[..., latent:])), 1)
 
-    def log_likelihood(self, x: Array, z: Array) -> Array:
-        """log p(x | z), summed over the pixels: (..., pixels) and (..., latent) -> (...)."""
-        return ad.sum(Bernoulli(self.decoder(z)).log_prob(x), axis=-1)
+    def decode(self, z: Array) -> Independent:
+        """p(x | z): (..., latent) -> Bernoulli pixels."""
+        return Independent(Bernoulli(self.decoder(z)), 1)
+
+    def likelihood(self, x: Array, rng: Generator, size: int = 1000) -> Likelihood:
+        """The ELBO of the rows of ``x``, from two samples for each."""
+        both = [ad.concat([elbo(self, part, rng) for part in chunks(x, size)]) for _ in range(2)]
+        return bound(*both)
 
     def reconstruct(self, x: Array) -> Array:
         """The decoder's pixel probabilities at the posterior mean."""
-        return ad.sigmoid(self.decoder(self.posterior(x).mean))
+        return ad.sigmoid(self.decoder(self.posterior(x).base.loc))
 
     def generate(self, z: Array) -> Array:
         """The pixel probabilities that the decoder makes of z."""
@@ -60,16 +71,19 @@ class VAE(Module):
 def elbo(model: VAE, x: Array, rng: Generator) -> Array:
     """One-sample estimate of the bound for each image, reparameterised: (n,), in nats. The KL term is exact."""
     q = model.posterior(x)
-    z = q.sample(rng)
-    return model.log_likelihood(x, z) - ad.sum(kl(q, Normal()), axis=-1)
+    return model.decode(q.sample(rng)).log_prob(x) - kl(q, model.prior)
+
+
+def loss(model: VAE, x: Array, rng: Generator) -> Array:
+    """-mean ELBO of the rows of ``x``, in nats."""
+    return -ad.mean(elbo(model, x, rng))
 
 
 def _log_weights(model: VAE, x: Array, k: int, rng: Generator) -> Array:
     """log w_i = log p(x, z_i) - log q(z_i | x) for k samples of each image: (k, n)."""
     q = model.posterior(x)
     z = q.sample(rng, (k,))
-    log_prior = ad.sum(Normal().log_prob(z), axis=-1)
-    return model.log_likelihood(x, z) + log_prior - ad.sum(q.log_prob(z), axis=-1)
+    return model.decode(z).log_prob(x) + model.prior.log_prob(z) - q.log_prob(z)
 
 
 def log_prob_importance(model: VAE, x: Array, k: int, rng: Generator, chunk: int = 250) -> Array:
@@ -87,8 +101,9 @@ def elbo_quadrature(model: VAE, x: Array, nodes: Array, weights: Array, chunk: i
     q = model.posterior(x)
     expected = 0.0
     for eps, weight in zip(chunks(nodes, chunk), chunks(weights, chunk), strict=True):
-        expected = expected + weight @ model.log_likelihood(x, q.mean + q.scale * ad.expand_dims(eps, axis=1))
-    return expected - ad.sum(kl(q, Normal()), axis=-1)
+        z = q.base.loc + q.base.scale * ad.expand_dims(eps, axis=1)
+        expected = expected + weight @ model.decode(z).log_prob(x)
+    return expected - kl(q, model.prior)
 
 
 def log_prob_quadrature(model: VAE, x: Array, cells: int, reach: float = 6.0, chunk: int = 2000) -> Array:
@@ -100,8 +115,7 @@ def log_prob_quadrature(model: VAE, x: Array, cells: int, reach: float = 6.0, ch
     parts = []
     for z in chunks(grid, chunk):
         logits = model.decoder(z)
-        log_prior = ad.sum(Normal().log_prob(z), axis=-1)
         # log p(x | z) = x . logits - sum softplus(logits): a matrix product for all pairs of image and z
-        log_joint = x @ ad.matrix_transpose(logits) + (log_prior - ad.sum(ad.softplus(logits), axis=-1))
+        log_joint = x @ ad.matrix_transpose(logits) + (model.prior.log_prob(z) - ad.sum(ad.softplus(logits), axis=-1))
         parts.append(ad.logsumexp(log_joint, axis=1))
     return ad.logsumexp(ad.stack(parts), axis=0) + math.log(area)

@@ -1,4 +1,4 @@
-"""Results in a folder: whole or not at all, and those of one run together."""
+"""Files in a folder: written whole or not at all, and those of one run together."""
 
 from __future__ import annotations
 
@@ -41,6 +41,8 @@ def write(folder: Path, files: dict[str, Callable[[Any], Any]]) -> None:
                 ready[name] = Path(beside)
                 with os.fdopen(handle, "wb") as file:
                     content(file)
+                    file.flush()
+                    os.fsync(file.fileno())  # or a power cut leaves an empty file in the place of the old one
                 umask = os.umask(0)
                 os.umask(umask)
                 os.chmod(beside, 0o666 & ~umask)  # mkstemp's files are private

@@ -1,4 +1,4 @@
-"""What a few measurements are worth."""
+"""Confidence intervals."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy
 
-from .backend import to_numpy
+from ..backend import to_numpy
 
 
 def mean_interval(values: Any) -> tuple[float, float]:

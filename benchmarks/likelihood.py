@@ -1,0 +1,197 @@
+"""``python -m benchmarks likelihood``: how likely test rows are under each density model, data set by data set.
+
+A model joins with a function ``(data, rng) -> model`` and a line that says on which data sets it is trained::
+
+    @density("mixture of Bernoullis", "dna", "mushrooms")
+    def mixture(data, rng):
+        return ...trained on data.train, settings chosen by data.valid
+
+What it returns has ``log_prob(x)`` or ``likelihood(x, rng)``, or is a ``Likelihood`` of the test rows itself. Results are
+kept in ``benchmarks/likelihood.json`` with commit, seeds and minutes, so a new model makes no other run again. Tables show
+log p of a test row, in nats: higher is better.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy
+
+import pydgm as dgm
+from pydgm import files, metrics, optim, train
+from pydgm.data import DataError, Dataset
+from pydgm.distributions import Bernoulli, Independent
+from pydgm.metrics import Likelihood
+from pydgm.models.energy import RBM, contrastive
+from pydgm.models.latent import VAE, vae
+
+KEPT = Path(__file__).parent / "likelihood.json"
+DATA = ("dna", "mushrooms", "nips", "binarized_mnist")
+Train = Callable[[Dataset, Any], Any]
+MODELS: dict[str, tuple[Train, tuple[str, ...]]] = {}
+
+MEMORY = "papers of NADE, MADE and EoNADE, from memory"
+PUBLISHED: dict[tuple[str, str], tuple[float, str]] = {
+    ("RBM", "dna"): (-96.74, MEMORY),
+    ("RBM", "mushrooms"): (-15.15, MEMORY),
+    ("RBM", "nips"): (-277.37, MEMORY),
+    ("RBM", "binarized_mnist"): (-86.34, "Salakhutdinov and Murray 2008, CD-25"),
+    ("NADE", "dna"): (-84.81, MEMORY),
+    ("NADE", "mushrooms"): (-9.81, MEMORY),
+    ("NADE", "nips"): (-273.08, MEMORY),
+    ("NADE", "binarized_mnist"): (-88.33, "Uria et al. 2016"),
+    ("MADE", "dna"): (-83.63, MEMORY),
+    ("MADE", "mushrooms"): (-9.68, MEMORY),
+    ("MADE", "nips"): (-280.25, MEMORY),
+    ("MADE", "binarized_mnist"): (-88.40, "Germain et al. 2015, from memory"),
+    ("VAE", "binarized_mnist"): (-88.71, "Burda et al. 2016, k = 1, static: an estimate above the bound"),
+    ("PixelCNN", "binarized_mnist"): (-81.30, "van den Oord et al. 2016, from memory"),
+}
+"""log p of a test row, in nats, and where it stands; also of models that are still to come."""
+
+
+def density(name: str, *data: str) -> Callable[[Train], Train]:
+    """Enter a model, trained anew on each of the data sets."""
+
+    def enter(function: Train) -> Train:
+        MODELS[name] = function, data
+        return function
+
+    return enter
+
+
+@density("independent columns", *DATA)
+def independent(data: Dataset, rng: Any) -> Independent:
+    """Each column by itself, one of each value added. Exact."""
+    p = (data.train.x.sum(axis=0, dtype="float64") + 1.0) / (len(data.train) + 2.0)
+    return Independent(Bernoulli(dgm.asarray(numpy.log(p / (1.0 - p)))), 1)
+
+
+class Recipe(NamedTuple):
+    """How an RBM is trained: PCD-k with a rate that falls to 0."""
+
+    hidden: int
+    passes: int
+    rate: float
+    decay: float
+    k: int
+    batch: int = 20
+
+
+RECIPES = {  # chosen by the valid rows
+    180: Recipe(100, 100, 0.1, 0.01, 2),
+    112: Recipe(150, 150, 0.2, 0.001, 5),
+    500: Recipe(200, 100, 0.05, 0.03, 5),
+    784: Recipe(500, 40, 0.05, 1e-4, 1, batch=100),
+}
+
+
+@density("RBM", *DATA)
+def machine(data: Dataset, rng: Any) -> Likelihood:
+    """A restricted Boltzmann machine; log Z by annealed importance sampling from independent columns."""
+    rows = dgm.asarray(data.train.x)
+    recipe = RECIPES[rows.shape[1]]
+    batches = data.train.batches(rng, recipe.batch, recipe.passes)
+    falling = optim.sgd(optim.linear(recipe.rate, 0.0, len(batches)), weight_decay=recipe.decay)
+    step = contrastive.step(contrastive.pcd(recipe.k, chains=100), falling)
+    start = RBM.init(rng, rows.shape[1], recipe.hidden, rows)
+    model = train.run(step, step.init(start, rng), batches).model
+    return model.likelihood(dgm.asarray(data.test.x), rng, base=start.b)
+
+
+@density("VAE", "binarized_mnist")
+def autoencoder(data: Dataset, rng: Any) -> VAE:
+    """Two layers of 200 tanh units, 50 latent numbers: the network of Burda et al., trained for 30 passes. A bound."""
+    batches = data.train.batches(rng, 100, passes=30)
+    step = train.minimise(vae.loss, optim.adam(optim.cosine(1e-3, 0.0, len(batches))))
+    start = VAE.init(rng, hidden=(200, 200), latent=50, activation=dgm.tanh)
+    return train.run(step, step.init(start, rng), batches).model
+
+
+def measure(name: str, data: str, seeds: int) -> dict[str, Any]:
+    """One row of the report. Raises :class:`DataError` without the data."""
+    function, _ = MODELS[name]
+    dataset, begin, results = dgm.data.load(data), time.perf_counter(), []
+    for seed in range(seeds):
+        rng = dgm.random.Generator(seed)
+        result = function(dataset, rng)
+        results.append(result if isinstance(result, Likelihood) else metrics.likelihood(result, dataset.test, rng))
+        print(f"{name}, {data}, seed {seed}: {results[-1].nats:.2f} ({results[-1].kind})", flush=True)
+    published, source = PUBLISHED.get((name, data), (None, None))
+    return {
+        "model": name,
+        "data": data,
+        "nats": round(statistics.mean(r.nats for r in results), 3),
+        "low": round(min(r.low for r in results), 3),
+        "high": round(high, 3) if (high := max(r.high for r in results)) < float("inf") else None,
+        "kind": results[0].kind,
+        "published": published,
+        "source": source,
+        "seeds": seeds,
+        "minutes": round((time.perf_counter() - begin) / 60.0, 1),
+        "each": [round(r.nats, 3) for r in results],
+        "commit": _commit(),
+    }
+
+
+def _commit() -> str:
+    here = Path(__file__).parent
+    done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=here, check=False)
+    return done.stdout.strip() or "unknown"
+
+
+def table(rows: Iterable[dict[str, Any]]) -> str:
+    """One table for each data set, as Markdown: models, and below them published ones that are not here yet."""
+    rows, parts = list(rows), []
+    for data in [name for name in DATA if any(row["data"] == name for row in rows)]:
+        lines = [f"| {data} | log p of a test row, nats | kind | published |", "|---|---|---|---|"]
+        here = {row["model"]: row for row in rows if row["data"] == data}
+        for name, row in here.items():
+            spread = max(row["each"]) - min(row["each"])
+            each = f" ({min(row['each']):.2f} to {max(row['each']):.2f})" if spread > 0.005 else ""
+            published = "" if row["published"] is None else f"{row['published']:.2f}: {row['source']}"
+            lines.append(f"| {name} | {row['nats']:.2f}{each} | {row['kind']} | {published} |")
+        for (name, where), (nats, source) in PUBLISHED.items():
+            if where == data and name not in here:
+                lines.append(f"| {name} | | | {nats:.2f}: {source} |")
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts)
+
+
+def main(argv: list[str]) -> int:
+    """Exit status 2 where data are missing or a name is unknown."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks likelihood", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--model", nargs="*", choices=list(MODELS), default=list(MODELS), help="which models (default: all)")
+    parser.add_argument("--data", nargs="*", choices=DATA, default=list(DATA), help="which data sets (default: all)")
+    parser.add_argument("--seeds", type=int, default=3, help="trainings of each (default %(default)s)")
+    parser.add_argument("--again", action="store_true", help="measure also what is kept already")
+    parser.add_argument("--json", metavar="FILE", type=Path, default=KEPT, help="where results are kept (default: %(default)s)")
+    options = parser.parse_args(argv)
+    try:
+        kept = json.loads(options.json.read_text(encoding="utf-8")) if options.json.exists() else []
+    except ValueError as error:
+        print(f"error: {options.json} is no file of results: {error}", file=sys.stderr)
+        return 2
+    rows = {(row["model"], row["data"]): row for row in kept}
+    for name in options.model:
+        for data in [data for data in MODELS[name][1] if data in options.data]:
+            if (name, data) in rows and not options.again:
+                continue
+            try:
+                rows[name, data] = measure(name, data, options.seeds)
+            except DataError as error:
+                print(f"error: {error}", file=sys.stderr)
+                return 2
+            in_order = [rows[key] for key in sorted(rows, key=lambda key: (DATA.index(key[1]), list(MODELS).index(key[0])))]
+            text = json.dumps(in_order, indent=1, allow_nan=False) + "\n"
+            files.write(options.json.parent, {options.json.name: lambda file, text=text: file.write(text.encode())})
+    print(table(row for (name, data), row in rows.items() if name in options.model and data in options.data))
+    return 0

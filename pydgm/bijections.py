@@ -1,0 +1,116 @@
+r"""Bijections: invertible maps of vectors that know how much they stretch volume, and chains of them.
+
+    f = f_K(... f_2(f_1(z))),      log |det df/dz| = sum_k log |det df_k/dz_(k-1)|
+
+Points are rows, (..., n, d); log-determinants are (..., n), in nats. Further axes in front are welcome: a stack of maps, each
+with points of its own, is computed at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from . import trees
+from .backend import Array, zeros
+from .errors import ArgumentError, ShapeError, kind_text, shape_text
+from .nn import Module
+
+
+class Bijection(Module):
+    """An invertible map f of points, (..., n, d), with the logarithm of how much it stretches volume there, (..., n)."""
+
+    def forward_and_log_det(self, z: Array) -> tuple[Array, Array]:
+        """f(z) and log |det df/dz|."""
+        raise NotImplementedError(f"{type(self).__name__} has no forward_and_log_det")
+
+    def inverse_and_log_det(self, x: Array) -> tuple[Array, Array]:
+        """f^-1(x) and log |det df^-1/dx|."""
+        raise NotImplementedError(f"{type(self).__name__} has no inverse: it can be sampled from, but gives x no density")
+
+    def forward(self, z: Array) -> Array:
+        """f(z)."""
+        return self.forward_and_log_det(z)[0]
+
+    def inverse(self, x: Array) -> Array:
+        """f^-1(x)."""
+        return self.inverse_and_log_det(x)[0]
+
+    def __len__(self) -> int:
+        """How many maps are composed in it."""
+        return 1
+
+    def __getitem__(self, maps: slice) -> Bijection:
+        """``f[:k]``: the first k maps."""
+        first, last, step = maps.indices(len(self))
+        if (first, last, step) == (0, len(self), 1):
+            return self
+        return Chain([])
+
+    def member(self, *index: int) -> Any:
+        """One of a stack of maps, whose parameters have the stack's axes in front."""
+        return trees.map(lambda p: p[(*index, ...)], self)
+
+
+class Chain(Bijection):
+    """``layers`` f_1, ..., f_K, one after the other: itself a bijection.
+
+    Raises :class:`ShapeError` where a layer changes the shape of the points, or gives other than one log-determinant for each.
+    """
+
+    layers: Sequence[Bijection]
+
+    def __post_init__(self) -> None:
+        layers: Any = self.layers
+        wrong = [x for x in layers if not isinstance(x, Bijection)] if isinstance(layers, list | tuple) else [layers]
+        if wrong:
+            hint = "[Planar.init(rng, 8)], say"
+            raise ArgumentError(f"Chain: wanted its layers, a list of bijections, {hint}; got {kind_text(wrong[0])}")
+
+    def forward_and_log_det(self, z: Array) -> tuple[Array, Array]:
+        """z_K from z_0, and the sum of log |det dz_k / dz_(k-1)|."""
+        _check_rows(z)
+        total = zeros(z.shape[:-1], z)
+        for layer in self.layers:
+            z, total = _added(layer, z, *layer.forward_and_log_det(z), total)
+        return z, total
+
+    def inverse_and_log_det(self, x: Array) -> tuple[Array, Array]:
+        """z_0 from z_K, z_(k-1) = f_k^-1(z_k), and the sum of log |det dz_(k-1) / dz_k|."""
+        _check_rows(x)
+        total = zeros(x.shape[:-1], x)
+        for layer in reversed(self.layers):
+            x, total = _added(layer, x, *layer.inverse_and_log_det(x), total)
+        return x, total
+
+    def __len__(self) -> int:
+        return sum(map(len, self.layers))
+
+    def __getitem__(self, maps: slice) -> Chain:
+        first, last, step = maps.indices(len(self))
+        if step != 1:
+            raise ArgumentError(f"a chain is cut into a part without gaps, flow[:k]; got {maps}")
+        parts, begin = [], 0
+        for layer in self.layers:
+            low, high = max(first - begin, 0), min(last - begin, len(layer))
+            if low < high:
+                parts.append(layer[low:high])
+            begin += len(layer)
+        return Chain(parts)
+
+    def member(self, *index: int) -> Chain:
+        return Chain([layer.member(*index) for layer in self.layers])
+
+
+def _check_rows(points: Array) -> None:
+    if getattr(points, "ndim", 0) < 2:
+        raise ShapeError(f"a bijection takes points in rows, (n, d), got {shape_text(points)}")
+
+
+def _added(layer: Bijection, before: Array, after: Array, log_det: Array, total: Array) -> tuple[Array, Array]:
+    name = type(layer).__name__
+    if after.shape != before.shape:
+        raise ShapeError(f"what {name} makes of points {tuple(before.shape)} are points {tuple(after.shape)}")
+    if log_det.shape != total.shape:
+        raise ShapeError(f"the log-determinants of {name} are {tuple(log_det.shape)}, for points {tuple(before.shape)}")
+    return after, total + log_det

@@ -1,0 +1,58 @@
+"""How likely data are under a model: one number, what kind of number it is, and how sure."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy
+
+from ..backend import asarray, chunks, to_numpy
+from ..errors import ArgumentError, kind_text
+from ..random import Generator
+
+
+class Likelihood(NamedTuple):
+    """The mean of log p(x) over some rows, in nats: higher is better, and -nats is the negative log-likelihood of tables.
+
+    The exact mean over these rows lies between ``low`` and ``high``. ``kind`` is "exact" (both are ``nats``), "estimate" (+-
+    3 standard errors), or "bound": the mean is ``low`` or more, ``low`` is 3 standard errors below ``nats``, and ``high`` is
+    infinite.
+    """
+
+    nats: float
+    low: float
+    high: float
+    kind: str
+
+    def bits_per_dimension(self, dimensions: int) -> float:
+        """-nats / (dimensions log 2): how many bits a code of that model takes for each pixel."""
+        return -self.nats / (dimensions * math.log(2.0))
+
+
+def likelihood(model: Any, x: Any, rng: Generator, size: int = 1000) -> Likelihood:
+    """The likelihood of the rows ``x``, an array or :class:`pydgm.data.Rows`, under ``model``.
+
+    Exact where the model has ``log_prob(x)``, which is asked about ``size`` rows at a time. A model whose likelihood can only
+    be bounded or estimated has a method ``likelihood(x, rng)``, which says what it gives.
+    """
+    rows = asarray(getattr(x, "x", x))
+    if hasattr(model, "likelihood"):
+        found: Likelihood = model.likelihood(rows, rng)
+        return found
+    if not hasattr(model, "log_prob"):
+        raise ArgumentError(f"likelihood: wanted a model with log_prob(x) or likelihood(x, rng), got {kind_text(model)}")
+    return exact([to_numpy(model.log_prob(part)) for part in chunks(rows, size)])
+
+
+def exact(log_p: Any) -> Likelihood:
+    """Of log densities, in parts (n,) each, that hold for the rows one by one."""
+    nats = float(numpy.concatenate(log_p).astype("float64").mean())
+    return Likelihood(nats, nats, nats, "exact")
+
+
+def bound(first: Any, second: Any) -> Likelihood:
+    """Of two independent estimates (n,) of a lower bound of each row: their difference tells how noisy their mean is."""
+    first, second = (numpy.asarray(to_numpy(x), "float64") for x in (first, second))
+    nats, noise = float((first + second).mean()) / 2.0, float((first - second).std()) / 2.0
+    return Likelihood(nats, nats - 3.0 * noise / math.sqrt(len(first)), math.inf, "bound")

@@ -1,0 +1,193 @@
+"""Trees in files: ``dgm.save(path, tree)`` and ``dgm.load(path, like=tree)``.
+
+A file is an npz archive, so NumPy alone reads it, too: one array for each leaf, under its path in the tree
+(``encoder.layers[0].weight``), and beside them a text that says what the tree is made of: its classes, and the settings that
+are no arrays. Nothing in a file is ever executed: no pickle.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import json
+import os
+import types
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy
+
+from . import backend, files, trees
+from .errors import ArgumentError, DataError, kind_text, shape_text
+
+Tree = TypeVar("Tree")
+_STRUCTURE = "structure.json"
+
+
+def save(path: str | os.PathLike[str], tree: Any) -> None:
+    """Write the arrays of ``tree`` to ``path``, whole or not at all: an interrupted call leaves the file that was there.
+
+    Raises :class:`~pydgm.errors.ArgumentError` for leaves that are no numbers, or that belong to a gradient in the making;
+    ``OSError`` where the folder cannot be written.
+    """
+    leaves, structure = trees.flatten(tree)
+    arrays = {name: _host(x, name) for name, x in zip(_names(structure), leaves, strict=True)}
+
+    def write(file: Any) -> None:
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.writestr(_STRUCTURE, json.dumps(describe(structure)))
+            for name, array in arrays.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                    numpy.lib.format.write_array(member, array, allow_pickle=False)
+
+    target = Path(path)
+    files.write(target.parent, {target.name: write})
+
+
+def load(path: str | os.PathLike[str], like: Tree) -> Tree:
+    """The tree that was saved at ``path``. ``like`` is one of the same kind: it says what to expect, and is not changed.
+
+    Raises :class:`~pydgm.errors.DataError` for a file that is missing, damaged or foreign, and where it holds another tree:
+    other classes, settings, shapes or dtypes, each named by its path.
+    """
+    return load_beside(path, like, "tree", None)[0]
+
+
+def load_beside(
+    path: str | os.PathLike[str], like: Tree, kind: str, more: str | None
+) -> tuple[Tree, dict[str, numpy.ndarray[Any, Any]]]:
+    """What :func:`load` does, and beside it the arrays of the dict at the path ``more``, which ``like`` does not know."""
+    leaves, structure = trees.flatten(like)
+    expected = {name: _host(x, name) for name, x in zip(_names(structure), leaves, strict=True)}
+    try:
+        with open(path, "rb") as raw, zipfile.ZipFile(raw) as archive:
+            members = {info.filename: info for info in archive.infolist()}
+            if _STRUCTURE not in members or members[_STRUCTURE].file_size > 1 << 24:
+                raise DataError(f"{path} was not written by dgm.save: it holds no {_STRUCTURE}")
+            _compare(path, json.loads(archive.read(_STRUCTURE)), describe(structure), kind)
+            arrays = []
+            for name, wanted in expected.items():
+                if f"{name}.npy" not in members:
+                    raise DataError(f"{path} is of another {kind}: it holds no {name}")
+                if not 0 < members[f"{name}.npy"].file_size - wanted.nbytes < 1 << 16:
+                    raise DataError(f"{path} is of another {kind}: {name} is not {shape_text(wanted)} there")
+                array = _read(archive, f"{name}.npy")
+                if array.shape != wanted.shape or array.dtype != wanted.dtype:
+                    raise DataError(
+                        f"{path} is of another {kind}: {name} is {shape_text(array)} there, not {shape_text(wanted)}"
+                    )
+                arrays.append(array)
+            begin, end = f"{more}['", "'].npy"
+            inside = [n for n in members if more is not None and n.startswith(begin) and n.endswith(end)]
+            beside = {name[len(begin) : -len(end)]: _read(archive, name) for name in inside}
+    except FileNotFoundError:
+        raise DataError(f"{path} is missing") from None
+    except DataError:
+        raise
+    except (
+        OSError,
+        EOFError,
+        ValueError,
+        KeyError,
+        NotImplementedError,
+        RuntimeError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
+        raise DataError(f"{path} is damaged, or no file of dgm.save: {error}") from None
+    new = [_placed(x, old) for x, old in zip(arrays, leaves, strict=True)]
+    return trees.unflatten(structure, new), beside
+
+
+def _read(archive: zipfile.ZipFile, name: str) -> numpy.ndarray[Any, Any]:
+    content = io.BytesIO(archive.read(name))  # to its end, where the checksum is compared
+    array: numpy.ndarray[Any, Any] = numpy.lib.format.read_array(content, allow_pickle=False)
+    return array
+
+
+def _names(structure: trees.Structure) -> list[str]:
+    return [path or "tree" for path in trees.paths(structure)]
+
+
+def _host(x: Any, name: str) -> numpy.ndarray[Any, Any]:
+    if hasattr(x, "value"):
+        raise ArgumentError(f"save and load take arrays: {name} is part of a gradient or a recording, {shape_text(x)}")
+    array = numpy.asarray(backend.to_numpy(x))
+    if array.dtype.kind not in "fiub":
+        raise ArgumentError(f"save and load take numbers: {name} is {shape_text(array)}")
+    return array
+
+
+def _placed(x: numpy.ndarray[Any, Any], like: Any) -> Any:
+    """``x`` as what stands in the same place of the other tree: a number, an array of the host, or one of the device."""
+    if isinstance(like, numpy.generic):
+        return x[()]
+    if isinstance(like, float):
+        return float(x)
+    return x if isinstance(like, numpy.ndarray) else backend.asarray(x, like=like)
+
+
+def describe(structure: trees.Structure) -> dict[str, str]:
+    """What is in a tree beside its leaves, by path: the classes of its containers, and settings as texts."""
+    return dict(_described(structure, ""))
+
+
+def _described(structure: trees.Structure, path: str) -> Iterator[tuple[str, str]]:
+    if structure.kind is trees.LEAF:
+        return
+    if structure.kind is trees.CONSTANT:
+        yield path, text_of(structure.fixed)
+        return
+    yield path, structure.kind.__qualname__
+    for name, value in structure.fixed if structure.kind in trees.by_attributes else ():
+        yield _below(path, name), text_of(trees.bare(value))
+    for key, child in zip(structure.keys, structure.children, strict=True):
+        yield from _described(child, _below(path, key))
+
+
+def _below(path: str, key: Any) -> str:
+    return f"{path}.{key}".lstrip(".") if isinstance(key, str) else f"{path}[{key!r}]"
+
+
+def text_of(x: Any) -> str:
+    """A setting as a text that is the same in another process: functions by their name and their code."""
+    code = getattr(x, "__code__", None)
+    if isinstance(code, types.CodeType):
+        outer = [cell.cell_contents for cell in x.__closure__ or () if cell != types.CellType()]
+        plain = [repr(value) for value in outer if isinstance(value, bool | int | float | str)]
+        return f"{x.__module__}.{x.__qualname__} {zlib.crc32(_code(code)):08x} {' '.join(plain)}".rstrip()
+    if isinstance(x, functools.partial):
+        return f"partial({text_of(x.func)}, {text_of(x.args)}, {text_of(sorted(x.keywords.items()))})"
+    if backend.is_array(x):
+        return f"{shape_text(x)} {backend.fingerprint(x):08x}"
+    if isinstance(x, list | tuple):
+        return f"{type(x).__name__}({', '.join(map(text_of, x))})"
+    name = getattr(x, "__qualname__", None) or getattr(x, "__name__", None)
+    if isinstance(name, str):
+        return f"{getattr(x, '__module__', '')}.{name}"
+    text = repr(x)
+    return kind_text(x) if " at 0x" in text else text
+
+
+def _code(code: types.CodeType) -> bytes:
+    """What a function does, without the lines where it stands."""
+    constants = [_code(c) if isinstance(c, types.CodeType) else _constant(c) for c in code.co_consts]
+    return b"|".join([code.co_code, *constants, *[name.encode() for name in code.co_names]])
+
+
+def _constant(c: Any) -> bytes:
+    return repr(sorted(map(repr, c)) if isinstance(c, frozenset) else c).encode()  # a set's order is another in each process
+
+
+def _compare(path: Any, saved: Any, expected: dict[str, str], kind: str) -> None:
+    if not isinstance(saved, dict):
+        raise DataError(f"{path} was not written by dgm.save")
+    for where in sorted({*saved, *expected}, key=lambda name: (len(name), name)):
+        there, here = saved.get(where), expected.get(where)
+        if there != here:
+            raise DataError(
+                f"{path} is of another {kind}: {where or 'it'} is {there or 'nothing'} there, and {here or 'nothing'} here"
+            )

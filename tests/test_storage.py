@@ -1,0 +1,160 @@
+"""Trees in files: what was saved is loaded, to the last bit, and nothing else is taken for it."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import zipfile
+
+import numpy as np
+import pytest
+from hypothesis import given
+
+import pydgm as dgm
+from pydgm import nn, testing, trees
+from pydgm.errors import ArgumentError, DataError
+
+
+def random(seed: int = 0) -> dgm.random.Generator:
+    return dgm.random.Generator(seed)
+
+
+@given(testing.trees())
+def test_any_tree_comes_back(tmp_path_factory, tree) -> None:
+    path = tmp_path_factory.mktemp("trees") / "tree.npz"
+    dgm.save(path, tree)
+    back = dgm.load(path, like=trees.map(lambda x: np.zeros_like(x) if isinstance(x, np.ndarray) else 0.0, tree))
+    (a, s), (b, t) = trees.flatten(tree), trees.flatten(back)
+    assert s == t
+    for x, y in zip(a, b, strict=True):
+        assert type(x) is type(y)
+        assert np.asarray(x).tobytes() == np.asarray(y).tobytes()
+
+
+def test_numpy_reads_the_file_by_the_paths(tmp_path) -> None:
+    model = nn.MLP.init(random(), [2, 3, 1])
+    dgm.save(tmp_path / "model.npz", {"model": model, "rate": 0.5})
+    with np.load(tmp_path / "model.npz", allow_pickle=False) as file:
+        np.testing.assert_array_equal(file["['model'].layers[0].weight"], model.layers[0].weight)
+        assert float(file["['rate']"]) == 0.5
+    back = dgm.load(str(tmp_path / "model.npz"), like={"model": nn.MLP.init(random(1), [2, 3, 1]), "rate": 0.0})
+    assert back["rate"] == 0.5
+    assert type(back["rate"]) is float
+    x = random(2).normal((5, 2))
+    np.testing.assert_array_equal(back["model"](x), model(x))
+
+
+def test_dtypes_and_shapes_of_all_kinds(tmp_path) -> None:
+    tree = [np.zeros((0, 3)), np.float32(2.0), np.array(7), np.array([True]), np.arange(6).reshape(2, 3).T, np.ones(2, ">f4")]
+    dgm.save(tmp_path / "x.npz", tree)
+    for x, y in zip(tree, dgm.load(tmp_path / "x.npz", like=tree), strict=True):
+        np.testing.assert_array_equal(x, y)
+        assert (x.shape, x.dtype) == (y.shape, y.dtype)
+
+
+class Small(dgm.Module):
+    w: np.ndarray
+    rate: float = 0.1
+    mask: np.ndarray = nn.static(None)
+
+
+OTHERS = {
+    "another width": (nn.MLP.init(random(), [2, 4, 1]), "layers[0].weight is (2, 3) float32 there, not (2, 4) float32"),
+    "another depth": (nn.MLP.init(random(), [2, 3, 3, 1]), "layers[2] is nothing there, and Linear here"),
+    "another activation": (nn.MLP.init(random(), [2, 3, 1], dgm.tanh), "activation is"),
+    "another class": (Small(np.zeros((2, 3), "float32")), "it is MLP there, and Small here"),
+    "another dtype": (nn.double(nn.MLP.init(random(), [2, 3, 1])), "float32 there, not (2, 3) float64"),
+    "an array": (np.zeros((2, 3)), "it is MLP there, and nothing here"),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_another_model_is_refused(tmp_path, name) -> None:
+    other, said = OTHERS[name]
+    dgm.save(tmp_path / "m.npz", nn.MLP.init(random(), [2, 3, 1]))
+    kept = trees.map(np.copy, other)
+    with pytest.raises(DataError) as error:
+        dgm.load(tmp_path / "m.npz", like=other)
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)
+    assert all((a == b).all() for a, b in zip(trees.leaves(kept), trees.leaves(other), strict=True))
+
+
+def test_settings_are_compared(tmp_path) -> None:
+    w = np.zeros(2)
+    dgm.save(tmp_path / "s.npz", Small(w, 0.2, np.ones(3)))
+    assert dgm.load(tmp_path / "s.npz", like=Small(w + 1.0, 0.2, np.ones(3))).rate == 0.2
+    for other, said in ((Small(w, 0.1, np.ones(3)), "rate is 0.2 there"), (Small(w, 0.2, np.zeros(3)), "mask is (3,)")):
+        with pytest.raises(DataError) as error:
+            dgm.load(tmp_path / "s.npz", like=other)
+        assert said in str(error.value)
+
+
+def test_a_foreign_or_damaged_file_is_a_sentence(tmp_path) -> None:
+    model, path = nn.MLP.init(random(), [2, 3, 1]), tmp_path / "m.npz"
+    dgm.save(path, model)
+    content = path.read_bytes()
+    foreign = {"pickle": pickle.dumps(model.layers[0].weight), "text": b"hello", "empty": b"", "half": content[:300]}
+    foreign["cut"] = content[:-1]
+    with io.BytesIO() as file:
+        np.savez(file, weight=np.zeros(3))
+        foreign["NumPy's own"] = file.getvalue()
+    with io.BytesIO() as file, zipfile.ZipFile(path) as old:
+        with zipfile.ZipFile(file, "w") as new:
+            for name in old.namelist():
+                evil = io.BytesIO()
+                np.save(evil, np.array([{"a": 1}], dtype=object), allow_pickle=True)
+                new.writestr(name, evil.getvalue() if name.endswith(".npy") else old.read(name))
+        foreign["pickles inside"] = file.getvalue()
+    with io.BytesIO() as file:
+        with zipfile.ZipFile(file, "w") as new:
+            new.writestr("structure.json", "[1, 2]")
+        foreign["another json"] = file.getvalue()
+    for name, raw in foreign.items():
+        path.write_bytes(raw)
+        with pytest.raises(DataError) as error:
+            dgm.load(path, like=model)
+        assert "\n" not in str(error.value), name
+        assert str(path) in str(error.value)
+    with pytest.raises(DataError, match="is missing"):
+        dgm.load(tmp_path / "nothing.npz", like=model)
+
+
+def test_a_wrong_bit_anywhere_never_gives_other_numbers(tmp_path) -> None:
+    """Most are refused; some parts of an archive's headers are never looked at."""
+    model, path = nn.MLP.init(random(), [2, 3, 1]), tmp_path / "m.npz"
+    dgm.save(path, model)
+    content, refused = path.read_bytes(), 0
+    for i in range(len(content)):
+        path.write_bytes(content[:i] + bytes([content[i] ^ 1 << i % 8]) + content[i + 1 :])
+        try:
+            back = dgm.load(path, like=model)
+        except DataError:
+            refused += 1
+            continue
+        assert all((a == b).all() for a, b in zip(trees.leaves(model), trees.leaves(back), strict=True)), i
+    assert refused > len(content) / 2
+
+
+def test_what_cannot_be_saved_leaves_the_old_file(tmp_path) -> None:
+    path = tmp_path / "x.npz"
+    dgm.save(path, np.ones(2))
+    content = path.read_bytes()
+    with pytest.raises(ArgumentError, match="take numbers"):
+        dgm.save(path, np.array(["text"]))
+    with pytest.raises(ArgumentError, match="part of a gradient"):
+        dgm.grad(lambda x: dgm.save(path, x) or dgm.sum(x))(np.ones(2))
+    with pytest.raises(OSError):
+        dgm.save(tmp_path / "no" / "folder.npz", np.ones(2))
+    assert path.read_bytes() == content
+    assert [file.name for file in tmp_path.iterdir()] == ["x.npz"]
+
+
+def test_on_the_bare_standard(strict, tmp_path) -> None:
+    model = nn.MLP.init(random(), [2, 3, 1])
+    dgm.save(tmp_path / "m.npz", model)
+    back = dgm.load(tmp_path / "m.npz", like=nn.MLP.init(random(1), [2, 3, 1]))
+    for a, b in zip(trees.leaves(model), trees.leaves(back), strict=True):
+        assert type(a) is type(b)
+        assert a.device == b.device
+        np.testing.assert_array_equal(dgm.to_numpy(a), dgm.to_numpy(b))

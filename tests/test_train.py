@@ -1,0 +1,373 @@
+"""Training: steps against loops written by hand, states that nothing writes over, runs that are killed and go on."""
+
+from __future__ import annotations
+
+import os
+import random as python_random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import pydgm as dgm
+from pydgm import data, nn, optim, train, trees
+from pydgm.errors import DataError
+
+ROOT = Path(__file__).parents[1]
+X = np.random.default_rng(0).standard_normal((64, 2)).astype("float32")
+Y = X[:, :1] * X[:, 1:]
+
+
+def random(seed: int = 0) -> dgm.random.Generator:
+    return dgm.random.Generator(seed)
+
+
+def mlp(seed: int = 0) -> nn.MLP:
+    return nn.MLP.init(random(seed), [2, 8, 1], dgm.tanh)
+
+
+def squares(model, batch, rng):
+    x, y = batch
+    return dgm.mean((model(x + 0.1 * rng.normal(x.shape)) - y) ** 2)
+
+
+def same(a, b) -> bool:
+    """Two trees of equal structure, and equal to the last bit."""
+    (x, s), (y, t) = trees.flatten(a), trees.flatten(b)
+    return s == t and all(np.asarray(p).tobytes() == np.asarray(q).tobytes() for p, q in zip(x, y, strict=True))
+
+
+ROWS = data.Rows(X, np.arange(64))
+
+
+def test_a_run_is_the_loop_that_one_would_write() -> None:
+    opt, model = optim.adam(0.01), mlp()
+    step = train.minimise(squares, opt)
+    state = step.init(model, random(1))
+    kept = trees.map(np.copy, state)
+    run = train.run(step, state, [(X, Y)] * 20)
+    noise, memory, losses = random(), opt.init(model), []
+    noise.restore(state.noise)
+    for _ in range(20):
+        loss, gradient = dgm.value_and_grad(squares)(model, (X, Y), noise)
+        model, memory = opt.update(model, gradient, memory)
+        losses.append(float(loss))
+    np.testing.assert_array_equal(run.losses, np.float32(losses))
+    assert same(run.model, model)
+    assert same(run.memory, memory)
+    assert (run.noise == noise.state()).all()
+    assert run.step == 20
+    assert same(kept, state)  # the state that went in is what it was
+
+
+def test_the_same_state_gives_the_same_run_in_one_piece_or_in_many() -> None:
+    """Compiled once, never reset: schedule, averages, noise and log go on from piece to piece."""
+    step = train.minimise(squares, optim.adam(optim.cosine(0.05, 0.0, 30)), average=0.9)
+    start, batches = step.init(mlp(), random(1)), ROWS_AND_LABELS * 30
+    whole = train.run(step, start, batches)
+    pieces = [start]
+    for at in (0, 7, 8, 21):
+        end = {0: 7, 7: 8, 8: 21, 21: 30}[at]
+        pieces.append(train.run(step, pieces[-1], batches[at:end]))
+    assert same(pieces[-1], whole)
+    assert len(pieces[2].losses) == 8
+    assert same(train.run(step, pieces[1], batches[7:8]), pieces[2])  # from a state in the middle, again
+    assert step.compiled.traces == 1
+    with dgm.eager():
+        assert same(train.run(step, start, batches), whole)
+
+
+ROWS_AND_LABELS = [(X, Y)]
+
+
+def test_further_numbers_are_logged() -> None:
+    def loss(model, batch, rng):
+        value = squares(model, batch, rng)
+        return value, {"twice": 2.0 * value, "step": 3.0}
+
+    step = train.minimise(loss, optim.sgd(0.1))
+    run = train.run(step, step.init(mlp(), random()), [(X, Y)] * 250)
+    assert set(run.log) == {"loss", "twice", "step"}
+    assert run.losses.shape == (250,)
+    np.testing.assert_allclose(run.log["twice"], 2.0 * run.losses)
+    np.testing.assert_array_equal(run.log["step"], 3.0)
+
+
+def test_players_take_turns() -> None:
+    """Two updates of D for each of G, against a loop by hand; what has no player stays as it is."""
+    models = {"D": mlp(1), "G": mlp(2), "fixed": mlp(3)}
+    opt_d, opt_g = optim.adam(0.02), optim.momentum(0.01)
+
+    def loss_d(models, x, rng):
+        return dgm.mean((models["D"](x) - models["G"](x) - models["fixed"](rng.normal(x.shape))) ** 2)
+
+    def loss_g(models, x, rng):
+        value = -dgm.mean(models["D"](x) * models["G"](x))
+        return value, {"size": dgm.mean(models["G"](x) ** 2)}
+
+    step = train.alternate(D=(loss_d, opt_d, 2), G=(loss_g, opt_g, 1))
+    batches = [X[i : i + 8] for i in range(0, 48, 8)] * 4
+    state = step.init(models, random(5))
+    run = train.run(step, state, batches)
+    noise = random()
+    noise.restore(state.noise)
+    D, G, memory_d, memory_g, losses = models["D"], models["G"], opt_d.init(models["D"]), opt_g.init(models["G"]), []
+    for first, second in zip(batches[::2], batches[1::2], strict=True):
+        for x in (first, second):
+            loss, slope = dgm.value_and_grad(lambda D, x=x, G=G: loss_d({**models, "D": D, "G": G}, x, noise))(D)
+            D, memory_d = opt_d.update(D, slope, memory_d)
+            losses.append(float(loss))
+        slope = dgm.grad(lambda G, x=first, D=D: loss_g({**models, "D": D, "G": G}, x, noise)[0])(G)
+        G, memory_g = opt_g.update(G, slope, memory_g)
+    assert same(run.models, {"D": D, "G": G, "fixed": models["fixed"]})
+    assert same(run.memory, {"D": memory_d, "G": memory_g})
+    assert run.step == 12
+    np.testing.assert_array_equal(run.losses["D"], np.float32(losses))
+    assert run.losses["G"].shape == run.log["G.size"].shape == (12,)
+    assert set(run.losses) == {"D", "G"}
+    assert step.compiled.traces == 1
+
+
+def test_the_average_of_the_weights() -> None:
+    step = train.minimise(lambda w, x, rng: dgm.sum((w - x) ** 2), optim.sgd(0.1), average=0.5)
+    run = train.run(step, step.init(np.zeros(2), random()), [np.ones(2)] * 3)
+    w = average = np.zeros(2)
+    for _ in range(3):
+        w = w - 0.2 * (w - 1.0)
+        average = 0.5 * average + 0.5 * w
+    np.testing.assert_allclose(run.average, average)
+    np.testing.assert_allclose(run.model, w)
+
+
+def test_the_best_model_by_the_validation_rows() -> None:
+    """A rate that is too large at the end: the best is in the middle, and is kept as it was."""
+    rates = optim.piecewise(0.1, {20: 1.2})
+    step = train.minimise(lambda w, x, rng: dgm.sum((w - x) ** 2), optim.sgd(rates))
+    seen = []
+
+    def validate(w):
+        seen.append(w.copy())
+        w += 100.0  # its own copy
+        return ((seen[-1] - 1.0) ** 2).sum()
+
+    run = train.run(step, step.init(np.zeros(2), random()), [np.ones(2)] * 33, validate=validate, validate_every=10)
+    np.testing.assert_array_equal(run.log["validation_step"], [10, 20, 30, 33])
+    np.testing.assert_allclose(run.log["validation"], [((w - 1.0) ** 2).sum() for w in seen])
+    assert run.log["validation"].argmin() == 1
+    np.testing.assert_array_equal(run.best, seen[1])
+    more = train.run(step, run, [np.ones(2)] * 10, validate=validate, validate_every=10)
+    np.testing.assert_array_equal(more.best, run.best)
+    np.testing.assert_array_equal(more.log["validation_step"], [10, 20, 30, 33, 40, 43])
+
+
+def test_steps_without_data_draw_their_own() -> None:
+    step = train.minimise(lambda w, batch, rng: dgm.mean((w - rng.normal((32,))) ** 2), optim.sgd(optim.linear(0.5, 0.0, 500)))
+    run = train.run(step, step.init(np.float32([3.0]), random()), 500)
+    assert abs(float(run.model[0])) < 0.05
+    assert run.losses.shape == (500,)
+
+
+# Optimisers and schedules
+
+
+def test_schedules() -> None:
+    at = {0: 0, 5: 5, 10: 10, 99: 99}
+    for schedule, values in {
+        optim.linear(1.0, 0.0, 10): {0: 1.0, 5: 0.5, 10: 0.0, 99: 0.0},
+        optim.cosine(1.0, 0.2, 10): {0: 1.0, 5: 0.6, 10: 0.2, 99: 0.2},
+        optim.warm_up(6, 0.6): {0: 0.1, 5: 0.6, 10: 0.6, 99: 0.6},
+        optim.warm_up(20, optim.linear(1.0, 0.0, 10)): {0: 0.05, 5: 0.15, 10: 0.0, 99: 0.0},
+    }.items():
+        for step in at:
+            assert float(schedule(float(step))) == pytest.approx(values[step], abs=1e-12), schedule
+    steps = optim.piecewise(1.0, {10: 0.1, 5: 0.5})
+    assert [float(steps(float(step))) for step in (0, 4, 5, 9, 10, 99)] == [1.0, 1.0, 0.5, 0.5, 0.1, 0.1]
+
+
+@pytest.mark.parametrize("rate", [optim.linear(0.1, 0.0, 9), optim.cosine(0.1, 0.0, 9), optim.piecewise(0.1, {4: 0.01})])
+def test_schedules_are_compiled_into_the_step(rate) -> None:
+    step = train.minimise(squares, optim.adam(optim.warm_up(3, rate)))
+    state = step.init(mlp(), random())
+    compiled = train.run(step, state, [(X, Y)] * 12)
+    assert step.compiled.traces == 1
+    with dgm.eager():
+        assert same(train.run(step, state, [(X, Y)] * 12), compiled)
+    assert compiled.model.layers[0].weight.dtype == np.float32
+
+
+def test_weight_decay_shrinks_matrices_and_no_biases() -> None:
+    model, zero = {"w": np.ones((2, 2)), "b": np.ones(2)}, {"w": np.zeros((2, 2)), "b": np.zeros(2)}
+    for make in (optim.sgd, optim.momentum, optim.rmsprop, optim.adam):
+        opt = make(0.1, weight_decay=0.5)
+        new, memory = opt.update(model, zero, opt.init(model))
+        np.testing.assert_allclose(new["w"], 0.95)
+        np.testing.assert_array_equal(new["b"], 1.0)
+        new, _ = opt.update(new, zero, memory)
+        np.testing.assert_allclose(new["w"], 0.95**2)
+
+
+def test_long_gradients_are_clipped_as_one_vector() -> None:
+    model = {"a": np.zeros(2), "b": np.zeros(1)}
+    opt = optim.clip(optim.sgd(1.0), 1.0)
+    long, short = {"a": np.array([3.0, 0.0]), "b": np.array([4.0])}, {"a": np.array([0.3, 0.0]), "b": np.array([0.4])}
+    for gradient, length in ((long, 1.0), (short, 0.5)):
+        new, _ = opt.update(model, gradient, opt.init(model))
+        np.testing.assert_allclose(np.concatenate([new["a"], new["b"]]), -length * np.array([0.6, 0.0, 0.8]))
+
+
+def test_projections_come_after_the_update() -> None:
+    opt = optim.project(optim.sgd(1.0), lambda m: trees.map(lambda w: dgm.clip(w, -0.1, 0.1), m))
+    new, _ = opt.update({"w": np.array([0.0, 0.0])}, {"w": np.array([5.0, 0.05])}, opt.init({"w": np.zeros(2)}))
+    np.testing.assert_allclose(new["w"], [-0.1, -0.05])
+
+
+# Batches
+
+
+def test_batches_are_each_row_once_in_a_pass_and_can_be_found_again() -> None:
+    batches = ROWS.batches(random(3), 10, passes=3, labels=True)
+    assert len(batches) == 18
+    for turn in range(3):
+        some = np.concatenate([batches[6 * turn + i][1] for i in range(6)])
+        assert len(set(some.tolist())) == 60
+    again = ROWS.batches(random(3), 10, passes=3, labels=True)
+    for i in (17, 3, 9, -1):
+        np.testing.assert_array_equal(batches[i][0], again[i][0])
+        np.testing.assert_array_equal(batches[i][0], X[batches[i][1]])
+    assert (batches[0][1] != batches[6][1]).any()
+    assert (ROWS.batches(random(4), 10, labels=True)[0][1] != batches[0][1]).any()
+    assert len(list(batches)) == len(batches[:]) == 18
+    with pytest.raises(IndexError):
+        batches[18]
+    with pytest.raises(ValueError, match="no labels"):
+        data.Rows(X).batches(random(), 4, labels=True)
+    assert len(ROWS[ROWS.labels < 10]) == 10
+
+
+# Runs that are saved
+
+
+def saved(path, seed: int = 0, passes: int = 4, rate: float = 0.01, **options):
+    """The run of the tests below: everything that a state can hold."""
+    step = train.minimise(squares_of_rows, optim.clip(optim.adam(optim.linear(rate, 0.0, 24)), 1.0), average=0.9)
+    rng = random(seed)
+    state = step.init(nn.MLP.init(rng, [2, 8, 1], dgm.tanh), rng)
+    batches = ROWS.batches(rng, 10, passes=passes)
+    return train.run(step, state, batches, save=path, validate=spread, validate_every=5, **options)
+
+
+def squares_of_rows(model, x, rng):
+    return dgm.mean((model(x + 0.1 * rng.normal(x.shape)) - x[:, :1] * x[:, 1:]) ** 2)
+
+
+def spread(model) -> float:
+    return float(np.mean((model(X) - Y) ** 2))
+
+
+def test_a_saved_run_goes_on_to_the_same_bits(tmp_path) -> None:
+    whole = saved(None)
+    for stop in (1, 7, 23):
+        path = tmp_path / f"{stop}.npz"
+
+        calls = []
+
+        def validate(model, stop=stop, calls=calls):
+            calls.append(0)
+            if len(calls) > stop // 5:
+                raise InterruptedError
+            return spread(model)
+
+        step = train.minimise(squares_of_rows, optim.clip(optim.adam(optim.linear(0.01, 0.0, 24)), 1.0), average=0.9)
+        rng = random()
+        state = step.init(nn.MLP.init(rng, [2, 8, 1], dgm.tanh), rng)
+        batches = ROWS.batches(rng, 10, passes=4)
+        with pytest.raises(InterruptedError):
+            train.run(step, state, batches, save=path, save_every=0.0, validate=validate, validate_every=5)
+        assert same(saved(path), whole)
+        assert same(saved(path), whole)  # and once it has ended, it is only read
+    assert [file.suffix for file in tmp_path.iterdir()] == [".npz"] * 3
+
+
+def test_a_file_of_another_run_is_refused_and_left_alone(tmp_path) -> None:
+    path = tmp_path / "run.npz"
+    saved(path)
+    content = path.read_bytes()
+    for other, said in (
+        (lambda: saved(path, seed=1), "another run: began with.(batches|model and noise) is"),
+        (lambda: saved(path, passes=5), "another run: began with.batches is"),
+        (lambda: saved(path, rate=0.02), "another run: began with.step is"),
+    ):
+        with pytest.raises(DataError, match=said) as error:
+            other()
+        assert "delete it, or save elsewhere" in str(error.value)
+        assert "\n" not in str(error.value)
+    for damaged in (content[:-100], content[: len(content) // 2], b"", content[:200] + b"x" + content[201:]):
+        path.write_bytes(damaged)
+        with pytest.raises(DataError, match="damaged"):
+            saved(path)
+        assert path.read_bytes() == damaged
+    step = train.minimise(squares_of_rows, optim.adam())
+    state = step.init(mlp(), random())
+    lists = [[X[:10]] * 4, [X[10:20]] * 4]
+    train.run(step, state, lists[0], save=tmp_path / "list.npz")
+    with pytest.raises(DataError, match=r"began with.batches"):
+        train.run(step, state, lists[1], save=tmp_path / "list.npz")
+
+
+SCRIPT = """
+import sys
+from tests.test_train import saved_slowly
+saved_slowly(sys.argv[1])
+"""
+
+
+def saved_slowly(path) -> train.State:
+    """A run of about a second that saves itself all the time."""
+    step = train.alternate(D=(distance, optim.adam(), 2), G=(distance, optim.adam(), 1), average=0.99)
+    rng = random()
+    state = step.init({"D": nn.MLP.init(rng, [2, 8, 1]), "G": nn.MLP.init(rng, [2, 8, 1])}, rng)
+    batches = ROWS.batches(rng, 10, passes=60)
+    options = {"save": path, "save_every": 0.0, "validate": size, "validate_every": 3}
+    return train.run(step, state, batches, **options)
+
+
+def distance(models, x, rng):
+    return dgm.mean((models["D"](x) - models["G"](rng.normal(x.shape)) - 1.0) ** 2)
+
+
+def size(models) -> float:
+    return float(np.mean(models["D"](X) ** 2))
+
+
+KILLS = int(os.environ.get("PYDGM_KILLS", "3"))
+
+
+@pytest.mark.parametrize("kill", range(KILLS))
+def test_a_run_that_is_killed_ends_with_the_same_bits(tmp_path, kill) -> None:
+    """SIGKILL at random moments, until it gets through: ``PYDGM_KILLS=50`` does it fifty times."""
+    path, moments = tmp_path / "run.npz", python_random.Random(kill)
+    command = [sys.executable, "-c", SCRIPT, str(path)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    for attempt in range(40):
+        with subprocess.Popen(command, env=environment, cwd=ROOT) as child:
+            begun = time.monotonic()
+            while attempt < 3 and not path.exists() and child.poll() is None:  # what saved nothing proves nothing
+                time.sleep(0.005)
+            wait = moments.uniform(0.0, 0.6) if attempt < 3 else 60.0
+            while child.poll() is None and time.monotonic() - begun < wait + (0.0 if attempt >= 3 else 60.0):
+                if attempt < 3 and path.exists():
+                    time.sleep(wait)
+                    break
+                time.sleep(0.005)
+            if attempt < 3:
+                child.send_signal(signal.SIGKILL)
+            child.wait()
+        if child.returncode == 0:
+            break
+    assert child.returncode == 0
+    assert same(saved_slowly(path), saved_slowly(None))
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["run.npz"]
