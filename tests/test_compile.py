@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -276,6 +278,28 @@ def test_the_source_is_a_program_that_runs() -> None:
     same_bits(space["slope"](*trees.leaves((model, x))), trees.leaves(expected))
 
 
+def test_what_runs_is_what_is_shown_in_another_spelling() -> None:
+    """Line by line: the same names are given values by the same functions of the same names."""
+
+    def parts(line):
+        target, _, call = line.strip().partition(" = ")
+        function, _, rest = call.replace("np.", "").replace("reduce", "").partition("(")
+        names = re.findall(r"\b(?!number|out\b)[a-z]\w*", re.sub(r"_number\d+|axis=\w+|float\d+", "", rest))
+        return target, function.lstrip("_"), names
+
+    step = dgm.compile(lambda w, x: w - 0.1 * dgm.grad(lambda w: dgm.mean(dgm.softplus(x @ w) * 2.0))(w), donate=0)
+    step(np.ones(3, "float32"), np.ones((4, 3), "float32"))
+    shown, run = (
+        [line for line in text.split("):\n")[-1].splitlines() if line.strip()] for text in (step.source, step.fast_source)
+    )
+    shown = [line for line in shown if not line.strip().startswith("#")]
+    run = [line for line in run if not line.strip().startswith("#")]
+    assert len(shown) == len(run) > 10
+    for a, b in zip(shown, run, strict=True):
+        assert parts(a) == parts(b), (a, b)
+    assert any("_number" in line for line in run)
+
+
 def training_steps():
     rng = dgm.random.Generator(0)
     opt = optim.adam(1e-3)
@@ -286,16 +310,15 @@ def training_steps():
 
     def gan_step(both, states, x):
         G, D = both
-        fake = G(rng.normal((16, 2)))
-        loss, g = dgm.value_and_grad(gan.discriminator_loss)(D, x, fake)
+        loss, g = dgm.value_and_grad(lambda D: -gan.value(D, x, G(rng.normal((16, 2)))))(D)
         D, d_state = opt.update(D, g, states[1])
-        g = dgm.grad(lambda G: gan.generator_loss(D, G(rng.normal((16, 2)))))(G)
+        g = dgm.grad(lambda G: dgm.mean(dgm.softplus(-D(G(rng.normal((16, 2)))))))(G)
         G, g_state = opt.update(G, g, states[0])
         return (G, D), (g_state, d_state), loss
 
     def wgan_step(critic, state, x):
         def loss(c):
-            return wgan.critic_loss(c, x, x + 1.0) + 10.0 * wgan.gradient_penalty(c, x, x + 1.0, rng)
+            return 10.0 * wgan.gradient_penalty(c, x, x + 1.0, rng) - wgan.distance(c, x, x + 1.0)
 
         value, g = dgm.value_and_grad(loss)(critic)
         return *opt.update(critic, g, state), value

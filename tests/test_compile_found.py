@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import pydgm as dgm
-from pydgm import nn, optim
+from pydgm import nn, optim, train
 from pydgm.compile import TraceError
 
 from .test_compile import same_bits
@@ -239,8 +239,6 @@ def test_a_schedule_with_where_keeps_float32() -> None:
     def rate(step):
         return dgm.where(step < 2, 0.1, 0.01)
 
-    def loss(w, x):
-        return dgm.sum((w - x) ** 2)
-
-    w = optim.fit(np.zeros(3, "float32"), loss, optim.sgd(rate), [(X.astype("float32"),)] * 4)
-    assert w.dtype == np.float32
+    step = train.minimise(lambda w, x, rng: dgm.sum((w - x) ** 2), optim.sgd(rate))
+    start = step.init(np.zeros(3, "float32"), dgm.random.Generator(0))
+    assert train.run(step, start, [X.astype("float32")] * 4).model.dtype == np.float32

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import gzip
-import http.server
 import io
 import struct
-import threading
 import zipfile
 from pathlib import Path
 
@@ -15,7 +13,7 @@ import pytest
 
 import pydgm as dgm
 from pydgm import data
-from pydgm.data import DataError, __main__, files, published
+from pydgm.data import DataError, files, published
 
 
 @pytest.fixture(autouse=True)
@@ -141,35 +139,6 @@ def test_data_are_looked_for_where_they_are_said_to_be(tmp_path, monkeypatch) ->
     monkeypatch.setenv("PYDGM_DATA", str(tmp_path / "nowhere"))
     with pytest.raises(DataError, match="PYDGM_DATA"):
         data.find("mnist")
-
-
-def test_downloads_are_checked(tmp_path, monkeypatch, capsys) -> None:
-    """From a server on this machine: the right bytes arrive in the cache, wrong ones and none are refused."""
-    served = write_mnist(tmp_path / "served")
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def __init__(self, *args):
-            super().__init__(*args, directory=str(served))
-
-        def log_message(self, *args) -> None:
-            pass
-
-    import pooch
-
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        mirror = f"http://127.0.0.1:{server.server_port}/"
-        assert __main__.main(["mnist", "--mirror", mirror]) == 2  # these are not the bytes of MNIST
-        assert "could not be had" in capsys.readouterr().err
-        assert not list((tmp_path / "cache").rglob("*.gz"))
-        hashes = {name: pooch.file_hash(str(served / name)) for name in __main__.FILES}
-        monkeypatch.setattr(__main__, "FILES", hashes)
-        assert __main__.main(["mnist", "--mirror", mirror]) == 0
-        assert data.mnist(tmp_path / "cache" / "pydgm" / "mnist").train.x.shape == (5, 784)
-        server.shutdown()
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "other"))
-    assert __main__.main(["mnist", "--mirror", mirror]) == 2
 
 
 def test_glyphs_are_repeatable_and_of_mnists_kind() -> None:

@@ -268,3 +268,34 @@ def test_random_programs_against_differences(a, b, program) -> None:
         return dgm.tanh(values[-1] * 0.1)
 
     check_grads(run, [a, b], order=2)
+
+
+@given(arrays((3,), -1.0, 1.0), arrays((3,), -1.0, 1.0))
+def test_jvp_is_the_jacobian_times_a_vector(x, v) -> None:
+    def f(x):
+        return dgm.stack([dgm.sin(x[0] * x[1]), x[2] ** 2 * dgm.exp(x[0])])
+
+    value, along = dgm.jvp(f, (x,), (v,))
+    np.testing.assert_allclose(value, f(x))
+    np.testing.assert_allclose(along, dgm.jacobian(f)(x) @ v, atol=1e-12)
+    twice = dgm.grad(lambda x: dgm.sum(dgm.jvp(f, (x,), (v,))[1]))(x)  # and on
+    np.testing.assert_allclose(twice, np.einsum("kij,j->i", dgm.jacobian(dgm.jacobian(f))(x), v), atol=1e-9)
+    compiled = dgm.compile(lambda x, v: dgm.jvp(f, (x,), (v,)))
+    for a, b in zip(compiled(x, v), (value, along), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_jvp_of_trees_and_of_several_arguments() -> None:
+    def f(model, x):
+        return {"y": model["w"] * x, "half": 0.5 * dgm.sum(x)}
+
+    model, dm = {"w": np.array([1.0, 2.0])}, {"w": np.array([0.5, -1.0])}
+    x, dx = np.array([3.0, 4.0]), np.array([1.0, 1.0])
+    value, along = dgm.jvp(f, (model, x), (dm, dx))
+    np.testing.assert_allclose(value["y"], [3.0, 8.0])
+    np.testing.assert_allclose(along["y"], dm["w"] * x + model["w"] * dx)
+    assert float(along["half"]) == 1.0
+    with pytest.raises(ValueError, match="jvp: tangents have the structure"):
+        dgm.jvp(dgm.sin, (x,), (x, x))
+    with pytest.raises(ValueError, match=r"jvp: a tangent \(3,\)"):
+        dgm.jvp(dgm.sin, (x,), (np.ones(3),))

@@ -40,7 +40,7 @@ def draw(seed: int):
     x = np.stack([noise.uniform(-4.0, 4.0, N), 2.0 * z - 1.0 + 0.35 * noise.standard_normal(N)], axis=1)
     hint = np.where(noise.random(N) < HINT, z, 1 - z)
     start = (
-        np.zeros(2),
+        dgm.asarray(np.zeros(2)),
         MultivariateNormal(dgm.asarray(noise.standard_normal((2, 2))), dgm.asarray(np.stack([2.0 * np.eye(2)] * 2))),
     )
     return dgm.asarray(x), z, hint, GaussianMixture(*start)

@@ -65,7 +65,7 @@ from .shapes import (
     triu,
 )
 from .tensor import Tensor, operation
-from .transforms import grad, hessian, hvp, jacobian, stop_gradient, value_and_grad, vjp
+from .transforms import grad, hessian, hvp, jacobian, jvp, stop_gradient, value_and_grad, vjp
 
 __all__ = [
     "Tensor",
@@ -106,6 +106,7 @@ __all__ = [
     "isfinite",
     "isnan",
     "jacobian",
+    "jvp",
     "leaky_relu",
     "less",
     "less_equal",

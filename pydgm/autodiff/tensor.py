@@ -241,8 +241,8 @@ def _forward(op: Operation, args: tuple[Any, ...], params: dict[str, Any]) -> Ar
 def pull_back(level: int, outputs: Sequence[Any], cotangents: Sequence[Array], inputs: Sequence[Tensor]) -> list[Array | None]:
     """The chain rule from ``outputs`` down to ``inputs``, in one pass over the nodes of ``level``.
 
-    Uses are counted first; a node's turn comes when each of its users has handed down its share, so every node is
-    visited once and no recursion is needed. An input that no output depends on gets ``None``.
+    A node's turn comes when each of its users has handed down its share, so every node is visited once and no recursion is
+    needed. An input that no output depends on gets ``None``.
     """
     gradients: dict[int, Array] = {}
     roots = []
@@ -251,20 +251,8 @@ def pull_back(level: int, outputs: Sequence[Any], cotangents: Sequence[Array], i
             known = gradients.get(id(out))
             gradients[id(out)] = g if known is None else known + g
             roots.append(out)
-    uses = {id(out): 0 for out in roots}
-    nodes = list({id(out): out for out in roots}.values())
-    for node in nodes:  # grows while it is walked
-        for x in node.args:
-            if type(x) is Tensor and x.level == level:
-                if id(x) in uses:
-                    uses[id(x)] += 1
-                else:
-                    uses[id(x)] = 1
-                    nodes.append(x)
     notes = recorder() if recorders else None
-    ready = [out for out in nodes if uses[id(out)] == 0]
-    while ready:
-        node = ready.pop()
+    for node in _users_first(level, roots):
         op = node.operation
         if op is None:  # an input of the transformation: its gradient stays in the table
             continue
@@ -293,14 +281,34 @@ def pull_back(level: int, outputs: Sequence[Any], cotangents: Sequence[Array], i
                     check_nans(f"the derivative of {op.name.lstrip('_')}", share, (g, *args))
                 known = gradients.get(id(x))
                 gradients[id(x)] = share if known is None else known + share
-            uses[id(x)] -= 1
-            if uses[id(x)] == 0:
-                ready.append(x)
-    found = [gradients.get(id(x)) for x in inputs]
+    slopes = [gradients.get(id(x)) for x in inputs]
     if notes is not None:
         notes.deriving(None)
-        notes.name_gradients([x.value for x in inputs], found)
-    return found
+        notes.name_gradients([x.value for x in inputs], slopes)
+    return slopes
+
+
+def _users_first(level: int, roots: list[Tensor]) -> Iterator[Tensor]:
+    """The nodes of ``level`` below ``roots``, each after all of its users: uses are counted, then ticked off."""
+    uses = {id(out): 0 for out in roots}
+    nodes = list({id(out): out for out in roots}.values())
+    for node in nodes:  # grows while it is walked
+        for x in node.args:
+            if type(x) is Tensor and x.level == level:
+                if id(x) in uses:
+                    uses[id(x)] += 1
+                else:
+                    uses[id(x)] = 1
+                    nodes.append(x)
+    ready = [out for out in nodes if uses[id(out)] == 0]
+    while ready:
+        node = ready.pop()
+        yield node
+        for x in node.args:
+            if type(x) is Tensor and x.level == level:
+                uses[id(x)] -= 1
+                if uses[id(x)] == 0:
+                    ready.append(x)
 
 
 def _fit(share: Array, x: Array, op: Operation) -> Array:
@@ -335,7 +343,7 @@ def _explained(op: Operation, args: tuple[Any, ...], params: dict[str, Any], err
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     reason = next((plain for part, plain in _PLAIN.items() if part in reason), reason)
     libraries = {type(x).__module__.split(".")[0] for x in args if is_array(x)}
-    if isinstance(error, TypeError) and xp.name == "cupy" and "numpy" in libraries:
+    if isinstance(error, TypeError) and not xp.library.on_host and "numpy" in libraries and "cupy" in libraries:
         return BackendError(f"{op.name.lstrip('_')}: a NumPy array met CuPy: bring it over with dgm.asarray(x) {caller()}")
     message = f"{op.name.lstrip('_')}({', '.join(said)}): {reason}"
     return ArgumentError(message) if isinstance(error, TypeError | AttributeError) else ShapeError(message)

@@ -62,6 +62,7 @@ class Program:
     unpack: Callable[[Any], list[Any] | None]  # arguments to leaves; None if they are not of this program's kind
     pack: Callable[[list[Any]], Any]  # leaves to results
     source: str
+    fast_source: str
     constants: dict[str, Any]  # what the source names and does not define
     arrays: list[int]  # which leaves of the arguments are arrays
     donated: list[int]  # which of them may be written over
@@ -96,6 +97,11 @@ class Compiled:
         return self._program.source
 
     @property
+    def fast_source(self) -> str:
+        """What is executed: the calls of :attr:`source`, one for one, in the spelling that NumPy reads fastest."""
+        return self._program.fast_source
+
+    @property
     def constants(self) -> dict[str, Any]:
         """What :attr:`source` names and does not define: arrays of the outer function, generators."""
         return self._program.constants
@@ -120,7 +126,7 @@ class Compiled:
                 raise TypeError(f"{self.__name__}: a compiled function takes no keyword-only arguments, {given} {caller()}")
             bound.apply_defaults()
             args = bound.args
-        if _eager.get() or debugging() or backend.recorder() is not None or backend.xp.name != "numpy":
+        if _eager.get() or debugging() or backend.recorder() is not None or not backend.xp.library.compiles:
             return self.function(*args)
         program = self._latest
         leaves = None if program is None else program.unpack(args)
@@ -256,12 +262,13 @@ class Compiled:
         given = _ranges(structure)
         donated = [i for n in self.donate for i in range(given[n], given[n + 1]) if isinstance(leaves[i], numpy.ndarray)]
         planned = plan(recorder.steps, outputs, [inputs[i] for i in donated])
-        run, source, constants = emit(planned, inputs, outputs, self.__name__)
+        run, source, fast_source, constants = emit(planned, inputs, outputs, self.__name__)
         return Program(
             run,
             unpacker(structure, kinds),
             packer(out_structure),
             source,
+            fast_source,
             constants,
             [i for i, x in enumerate(leaves) if isinstance(x, numpy.ndarray)],
             donated,

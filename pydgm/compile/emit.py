@@ -1,6 +1,9 @@
 """Emit: the planned steps as one straight-line Python function that one can read, and run.
 
-What runs makes the same calls as what is shown, spelled so that NumPy reads them faster: :meth:`Writer.quick_call`.
+What runs makes the same calls in the same order, spelled so that NumPy reads them faster: :meth:`Writer.quick_call`. Both
+texts are shown, as ``source`` and ``fast_source``, and differ in spelling alone: ``np.add(x, y, out=z)`` runs as ``_add(x, y,
+z)``, and a number beside a float32 array as an array of its dtype. For a flow of 400 calls on small arrays that is a tenth of
+the time.
 """
 
 from __future__ import annotations
@@ -190,8 +193,9 @@ def _title(step: Step) -> str:
     return str(getattr(function, "__name__", "value")).strip("_")
 
 
-def emit(plan: Plan, inputs: list[Node], outputs: list[Any], title: str) -> tuple[Callable[..., Any], str, dict[str, Any]]:
-    """The function, its source and its constants. It takes the inputs' values and returns the list of the outputs'."""
+def emit(plan: Plan, inputs: list[Node], outputs: list[Any], title: str) -> tuple[Callable[..., Any], str, str, dict[str, Any]]:
+    """The function, its source, the spelling of it that runs, and its constants. It takes the inputs' values and returns the
+    list of the outputs'."""
     w = Writer(plan, title)
     for t in inputs:
         w.names[id(t)] = w.fresh(t.name)
@@ -230,7 +234,7 @@ def emit(plan: Plan, inputs: list[Node], outputs: list[Any], title: str) -> tupl
     linecache.cache[file] = (len(run), None, run.splitlines(keepends=True), file)
     exec(compile(run, file, "exec"), w.space)
     weakref.finalize(w.space["program"], linecache.cache.pop, file, None)  # its lines go when it goes
-    return w.space["program"], source, {name: w.space[name] for name in w.constants.values()}
+    return w.space["program"], source, run, {name: w.space[name] for name in w.constants.values()}
 
 
 def _memory_order(node: Node) -> tuple[tuple[int, ...], list[int]]:

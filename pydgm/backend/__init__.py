@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import importlib
-import math
 import os
 import threading
 import zlib
@@ -20,7 +18,8 @@ from typing import Any, TypeAlias
 
 import numpy
 
-from .errors import BackendError
+from ..errors import BackendError
+from .library import LIBRARIES, Library
 
 Array: TypeAlias = Any
 """An array of the library in use, or a :class:`~pydgm.autodiff.Tensor` around one."""
@@ -55,6 +54,7 @@ class Namespace:
 
     name: str
     device: Any  # None: the library's default
+    library: Library  # what the standard lacks
 
     def __getattr__(self, name: str) -> Any:
         if "missing" in self.__dict__:  # what PYDGM_BACKEND asked for is not to be had
@@ -74,22 +74,17 @@ def use(name: str, device: Any = None) -> None:
     Raises :class:`~pydgm.errors.BackendError` when the library, or a device for it, is missing; the library in use
     then stays in use.
     """
-    if name not in ("numpy", "cupy", "array_api_strict"):
+    if name not in LIBRARIES:
         raise BackendError(f'no array library "{name}": choose "numpy", "cupy" or "array_api_strict"')
+    adapter, extra = LIBRARIES[name]
     try:
-        module = importlib.import_module(name)
+        module, device = adapter.load(device)
     except ImportError as error:
-        extra = {"cupy": "cuda12", "array_api_strict": "test"}.get(name, "")
         hint = f"pip install -e '.[{extra}]' in the clone of pydgm"
         raise BackendError(f'{name} is not installed ({error}): {hint}, or pass "numpy"') from None
-    if name == "cupy" and not module.is_available():
-        raise BackendError('CuPy is installed but finds no usable GPU: pass "numpy", or check the CUDA driver')
-    if name == "array_api_strict":
-        device = module.Device(device) if isinstance(device, str) else device
-        _let_the_other_operand_answer(type(module.zeros(())))
     xp.__dict__.clear()
     xp.__dict__.update({key: value for key, value in vars(module).items() if not key.startswith("_")})
-    xp.__dict__.update(name=name, device=device, linalg=module.linalg)
+    xp.__dict__.update(name=name, device=device, linalg=module.linalg, library=adapter(module, device))
 
 
 def keep_freed_memory() -> None:
@@ -106,41 +101,10 @@ def keep_freed_memory() -> None:
         mallopt(mmap_threshold, 32 << 20)
 
 
-def _let_the_other_operand_answer(array: type) -> None:
-    """``array * tensor``: the strict library raises where Python's protocol, and CuPy, ask the tensor."""
-
-    def polite(method: Any) -> Any:
-        def ask(self: Any, other: Any) -> Any:
-            known = isinstance(other, array | bool | int | float | complex)
-            return method(self, other) if known else NotImplemented
-
-        ask.polite = True  # type: ignore[attr-defined]
-        return ask
-
-    for name in ("add", "sub", "mul", "truediv", "matmul", "pow", "lt", "le", "gt", "ge", "eq", "ne"):
-        method = getattr(array, f"__{name}__")
-        if not hasattr(method, "polite"):
-            setattr(array, f"__{name}__", polite(method))
-
-
-def _placed(like: Array | None) -> dict[str, Any]:
-    """The ``device=`` argument that puts a new array beside ``like`` (CuPy's functions take none)."""
-    if xp.name != "array_api_strict":
-        return {}
-    device = xp.device if like is None else like.device
-    return {} if device is None else {"device": device}
-
-
 @recorded
 def asarray(x: Any, dtype: Any = None, like: Array | None = None) -> Array:
     """``x`` (numbers, lists, a NumPy array) as an array of the library in use, on its device."""
-    if xp.name == "array_api_strict" and isinstance(x, numpy.ndarray | numpy.generic):
-        x = numpy.asarray(x)
-        dtype = getattr(xp, x.dtype.name) if dtype is None else dtype
-        if x.size == 0:  # a list forgets how wide its missing rows are
-            return xp.zeros(x.shape, dtype=dtype, **_placed(like))
-        x = x.tolist()
-    return xp.asarray(x, dtype=dtype, **_placed(like))
+    return xp.library.asarray(x, dtype, like)
 
 
 def to_float(x: Any) -> float:
@@ -151,36 +115,33 @@ def to_float(x: Any) -> float:
 
 def to_numpy(x: Array) -> numpy.ndarray[Any, Any]:
     """A copy-free NumPy view where the memory allows it, a copy from the device where not."""
-    if xp.name == "cupy" and not isinstance(x, numpy.ndarray | numpy.generic | float | int | list):
-        return xp.asnumpy(x)  # type: ignore[no-any-return]
-    if hasattr(x, "to_device") and not isinstance(x, numpy.ndarray | numpy.generic):
-        return numpy.from_dlpack(x.to_device(xp.Device("CPU_DEVICE")))
-    return numpy.asarray(x)
+    host: numpy.ndarray[Any, Any] = xp.library.to_numpy(x)
+    return host
 
 
 def copy(x: Array) -> Array:
     """The same numbers in memory of their own."""
-    return xp.asarray(x, copy=True) if xp.name == "array_api_strict" else xp.copy(x)
+    return xp.library.copy(x)
 
 
 def zeros(shape: tuple[int, ...], like: Array | None = None) -> Array:
     """Zeros of ``like``'s dtype, on its device; float32 without it."""
-    return xp.zeros(shape, dtype=xp.float32 if like is None else like.dtype, **_placed(like))
+    return xp.zeros(shape, dtype=xp.float32 if like is None else like.dtype, **xp.library.placed(like))
 
 
 def ones(n: int, like: Array) -> Array:
     """``n`` ones of ``like``'s dtype, on its device."""
-    return xp.ones((n,), dtype=like.dtype, **_placed(like))
+    return xp.ones((n,), dtype=like.dtype, **xp.library.placed(like))
 
 
 def eye(n: int, like: Array) -> Array:
     """The identity matrix in ``like``'s dtype, on its device."""
-    return xp.eye(n, dtype=like.dtype, **_placed(like))
+    return xp.eye(n, dtype=like.dtype, **xp.library.placed(like))
 
 
 def arange(n: int, like: Array | None = None) -> Array:
     """0, 1, ..., n - 1 as integers, on ``like``'s device."""
-    return xp.arange(n, **_placed(like))
+    return xp.arange(n, **xp.library.placed(like))
 
 
 def is_array(x: object) -> bool:
@@ -235,28 +196,11 @@ def _basic(key: Any) -> bool:
     return key is None or key is Ellipsis or isinstance(key, int | slice | numpy.integer)
 
 
-def _whole_numbers(key: Any) -> bool:
-    return is_array(key) and key.dtype.kind == "i"
-
-
-def _spelled_out(key: Any) -> Any:
-    """A basic key as the bare standard wants it: ending in ``...`` where it names fewer axes than there are."""
-    keys = key if isinstance(key, tuple) else (key,)
-    return keys if xp.name != "array_api_strict" or any(k is Ellipsis for k in keys) else (*keys, ...)
-
-
-def _positions(shape: tuple[int, ...], key: Any, like: Array) -> Array:
-    """Where, in the flattened array, ``x[key]`` reads: for libraries that index by the bare standard alone."""
-    keys = key if isinstance(key, tuple) else (key,)
-    host = tuple(to_numpy(k) if is_array(k) else k for k in keys)
-    return asarray(numpy.arange(math.prod(shape)).reshape(shape)[host], like=like)
-
-
 @recorded
 def repeated(x: Array, shape: tuple[int, ...]) -> Array:
     """``x`` broadcast to ``shape``, in memory of its own: on repeated memory matrix products are slow, and round otherwise."""
     out = xp.broadcast_to(x, shape)
-    return copy(out) if xp.name == "array_api_strict" else xp.copy(out, order="C")
+    return xp.library.copy(out, order="C")
 
 
 def total(x: Array, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Array:
@@ -272,42 +216,18 @@ def total(x: Array, axis: int | tuple[int, ...] | None = None, keepdims: bool = 
 @recorded
 def index(x: Array, key: Any) -> Array:
     """``x[key]``, for slices, integers, integer arrays and masks in any mixture."""
-    if _basic(key):
-        return x[_spelled_out(key)]
-    if xp.name != "array_api_strict":
-        return x[key]
-    positions = _positions(x.shape, key, x)
-    flat = xp.take(xp.reshape(x, (-1,)), xp.reshape(positions, (-1,)), axis=0)
-    return xp.reshape(flat, positions.shape)
+    return xp.library.index(x, key, _basic(key))
 
 
 @recorded
 def scatter_add(g: Array, key: Any, shape: tuple[int, ...]) -> Array:
     """Zeros of ``shape`` with ``g`` added at ``key``; where ``key`` names a place twice, both are added."""
-    out = zeros(shape, g)
-    if _basic(key):
-        keys = tuple([k for k in (key if isinstance(key, tuple) else (key,)) if k is not None])  # new axes hold nothing new
-        out[_spelled_out(keys)] = xp.reshape(g, out[_spelled_out(keys)].shape)
-    elif xp.name == "array_api_strict":
-        positions = xp.reshape(_positions(shape, key, g), (-1, 1))
-        chosen = xp.astype(positions == arange(math.prod(shape), g), g.dtype)
-        out = xp.reshape(xp.matmul(xp.reshape(g, (1, -1)), chosen), shape)
-    elif xp.name == "numpy" and isinstance(key, tuple) and len(key) == len(shape) and all(map(_whole_numbers, key)):
-        places = [numpy.where(k < 0, k + n, k) for k, n in zip(numpy.broadcast_arrays(*key), shape, strict=True)]
-        flat = numpy.ravel_multi_index(places, shape)  # one index is five times as fast as one for each axis
-        numpy.add.at(out.reshape(-1), flat.ravel(), numpy.broadcast_to(g, flat.shape).ravel())
-    else:
-        xp.add.at(out, key, g)
-    return out
+    return xp.library.scatter_add(zeros(shape, g), key, g, _basic(key))
 
 
 def put(x: Array, rows: Array, values: Array) -> None:
-    """``x[rows] = values``, in place, for rows that are named by whole numbers."""
-    if xp.name != "array_api_strict":
-        x[rows] = values
-        return
-    for i, row in enumerate(to_numpy(rows).tolist()):
-        x[row, ...] = values[i, ...]
+    """``x[rows] = values``, in place, for rows that are named by integers."""
+    xp.library.put(x, rows, values)
 
 
 def scatter_all(parts: list[Array], keys: list[Any], shape: tuple[int, ...], out: Array | None = None) -> Array:
@@ -320,28 +240,19 @@ def scatter_all(parts: list[Array], keys: list[Any], shape: tuple[int, ...], out
 
 
 def default_rng(seed: Any) -> Any:
-    """The library's own generator; the bare standard has none, so there noise is drawn on the host."""
-    return xp.random.default_rng(seed) if xp.name == "cupy" else numpy.random.default_rng(seed)
+    """The library's own generator; where it has none, noise is drawn on the host."""
+    return xp.library.default_rng(seed)
 
 
 def rng_state(rng: Any) -> numpy.ndarray[Any, Any]:
     """Where a generator of :func:`default_rng` stands, as integers on the host."""
-    if not isinstance(rng, numpy.random.Generator):  # CuPy: the states of all its threads
-        return to_numpy(rng.bit_generator._state)
-    state: Any = rng.bit_generator.state
-    numbers = state["state"]["state"], state["state"]["inc"]
-    words = [n >> shift & (2**64 - 1) for n in numbers for shift in (64, 0)]
-    return numpy.array([*words, state["has_uint32"], state["uinteger"]], numpy.uint64)
+    state: numpy.ndarray[Any, Any] = xp.library.rng_state(rng)
+    return state
 
 
 def restore_rng(rng: Any, state: numpy.ndarray[Any, Any]) -> None:
     """Put a generator to where :func:`rng_state` found it."""
-    if not isinstance(rng, numpy.random.Generator):
-        rng.bit_generator._state[...] = asarray(state)
-        return
-    high, low, inc_high, inc_low, has_uint32, uinteger = state.tolist()
-    numbers = {"state": high << 64 | low, "inc": inc_high << 64 | inc_low}
-    rng.bit_generator.state = {"bit_generator": "PCG64", "state": numbers, "has_uint32": has_uint32, "uinteger": uinteger}
+    xp.library.restore_rng(rng, state)
 
 
 try:
