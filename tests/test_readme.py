@@ -70,12 +70,14 @@ def table_rows(text: str) -> list[list[str]]:
     return [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")][1:]
 
 
-def test_the_readmes_code_runs() -> None:
+def test_the_readmes_code_runs(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    assert len(blocks) == 4
+    assert len(blocks) == 7
     space: dict[str, object] = {}
     for block in blocks:
         exec(block, space)
+    assert space["run"].losses.shape == (100,)  # type: ignore[attr-defined]
     space["test_swish"]()  # type: ignore[operator]
     (program,) = re.findall(r"```text\n(.*?)```", README, flags=re.DOTALL)
     assert program.split("    # ...: ")[0] in space["step"].source  # type: ignore[attr-defined]

@@ -1,6 +1,7 @@
-"""Measures: how likely data are under a model, and how sure one can be of a mean."""
+"""Measures: how likely data are under a model, what samples are worth, and how sure one can be of a mean."""
 
 from .intervals import mean_interval
 from .likelihood import Likelihood, likelihood
+from .samples import Modes, modes
 
-__all__ = ["Likelihood", "likelihood", "mean_interval"]
+__all__ = ["Likelihood", "Modes", "likelihood", "mean_interval", "modes"]
