@@ -36,13 +36,13 @@ def processor() -> str:
 
 
 def versions() -> dict[str, str]:
-    found = {"python": platform.python_version(), "processor": processor()}
+    by_name = {"python": platform.python_version(), "processor": processor()}
     for name, package in PACKAGES.items():
         try:
-            found[name] = metadata.version(package)
+            by_name[name] = metadata.version(package)
         except metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+            by_name[name] = "not installed"
+    return by_name
 
 
 TITLES = {"pydgm_eager": "pydgm, not compiled", "torch": "PyTorch", "jax": "JAX", "sklearn": "scikit-learn"}
@@ -57,18 +57,17 @@ def table(report: dict[str, Any]) -> str:
     others = [name for name in CONTESTANTS if name != "pydgm" and any(name in s for s in report["steps"].values())]
     heads = ["step", "pydgm, us", *[TITLES.get(name, name) for name in others], "matrix products alone"]
     rows = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
-    for step, found in report["steps"].items():
-        own = found["pydgm"]["median_us"]
-        ratios = [f"{found[name]['median_us'] / own:.2f}" if name in found else "" for name in others]
+    for step, figures in report["steps"].items():
+        own = figures["pydgm"]["median_us"]
+        ratios = [f"{figures[name]['median_us'] / own:.2f}" if name in figures else "" for name in others]
         floor = report["products_us"].get(step, 0.0) / own
         rows.append(f"| {TITLES[step]} | {own:.0f} | {' | '.join(ratios)} | {floor:.2f} |")
     start = report["start"]
     first = [f"{start[name] / start['pydgm']:.1f}" if name in start else "" for name in others]
     rows.append(f"| start to end of the first GAN step | {start['pydgm']:.2f} s | {' | '.join(first)} | |")
     own = report["steps"]["vae"]["pydgm"]["peak_mib"]
-    memory = [
-        f"{found[name]['peak_mib'] / own:.1f}" if name in found else "" for found in [report["steps"]["vae"]] for name in others
-    ]
+    vae = report["steps"]["vae"]
+    memory = [f"{vae[name]['peak_mib'] / own:.1f}" if name in vae else "" for name in others]
     rows.append(f"| memory of the VAE step | {own:.0f} MiB | {' | '.join(memory)} | |")
     return "\n".join(rows)
 

@@ -35,7 +35,7 @@ def interleaved(functions: dict[str, Callable[[], Any]], seconds: float) -> dict
             start = time.perf_counter()
             f()
             times[name].append(1e6 * (time.perf_counter() - start))
-    return {name: statistics.median(found) for name, found in times.items()}
+    return {name: statistics.median(samples) for name, samples in times.items()}
 
 
 def chain(length: int) -> Callable[[], Any]:
@@ -49,7 +49,7 @@ def chain(length: int) -> Callable[[], Any]:
 
 def steps(peers: list[str], seconds: float) -> dict[str, Any]:
     """``{"batch" | "depth": {size: {contestant: {"median_us", "first_s"}}}}``: a training step, and what came before it."""
-    found: dict[str, Any] = {"batch": {}, "depth": {}}
+    results: dict[str, Any] = {"batch": {}, "depth": {}}
     names = {"batch": {n: f"mlp-3-128-{n}" for n in BATCHES}, "depth": {n: f"mlp-{n}-32-64" for n in DEPTHS}}
     children = {name: Child(name) for name in GROWING if name in peers}
     children = {name: child for name, child in children.items() if "mlp" in child.steps}
@@ -61,13 +61,13 @@ def steps(peers: list[str], seconds: float) -> dict[str, Any]:
             for _ in range(3):
                 for name, child in children.items():
                     times[name] += child.ask("time", step, seconds / 3)
-            found[kind][str(n)] = {
+            results[kind][str(n)] = {
                 name: {"median_us": round(statistics.median(t), 1), "first_s": round(answers[name]["first_s"], 3)}
                 for name, t in times.items()
             }
     for child in children.values():
         child.close()
-    return found
+    return results
 
 
 def self_check(calls: int = 1000, times: int = 3) -> float:

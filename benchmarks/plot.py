@@ -20,15 +20,15 @@ STYLE = Path(pydgm.lesson.__file__).parent / "lecture.mplstyle"
 
 def ratios(ax: Any, report: dict[str, Any]) -> None:
     """Bars: each contestant's median over pydgm's compiled step."""
-    shown = [name for name in LABELS if name != "pydgm" and any(name in found for found in report["steps"].values())]
+    shown = [name for name in LABELS if name != "pydgm" and any(name in figures for figures in report["steps"].values())]
     width = 0.8 / max(len(shown), 1)
     for i, name in enumerate(shown):
-        at = [k + (i - (len(shown) - 1) / 2) * width for k, found in enumerate(report["steps"].values()) if name in found]
+        at = [k + (i - (len(shown) - 1) / 2) * width for k, figures in enumerate(report["steps"].values()) if name in figures]
         heights = [f[name]["median_us"] / f["pydgm"]["median_us"] for f in report["steps"].values() if name in f]
         ax.bar(at, heights, 0.9 * width, label=LABELS[name], color=COLOURS[name])
-    for k, (step, found) in enumerate(report["steps"].items()):
+    for k, (step, figures) in enumerate(report["steps"].items()):
         if step in report["products_us"]:
-            level = report["products_us"][step] / found["pydgm"]["median_us"]
+            level = report["products_us"][step] / figures["pydgm"]["median_us"]
             label = "matrix products alone" if k == 0 else None
             ax.hlines(level, k - 0.45, k + 0.45, color="black", linestyle=":", label=label)
     ax.axhline(1.0, color="black", linewidth=1.5)
@@ -43,9 +43,9 @@ def ratios(ax: Any, report: dict[str, Any]) -> None:
 
 def grown(ax: Any, sizes: dict[str, Any], what: str) -> None:
     """Lines: milliseconds of a training step, and of the first one with all that precedes it."""
-    for name in [name for name in LABELS if any(name in found for found in sizes.values())]:
-        at = [int(n) for n, found in sizes.items() if name in found]
-        own = [found[name] for found in sizes.values() if name in found]
+    for name in [name for name in LABELS if any(name in figures for figures in sizes.values())]:
+        at = [int(n) for n, figures in sizes.items() if name in figures]
+        own = [figures[name] for figures in sizes.values() if name in figures]
         ax.plot(at, [1e-3 * f["median_us"] for f in own], "o-", label=LABELS[name], color=COLOURS[name])
         if name in ("pydgm", "jax"):
             ax.plot(at, [1e3 * f["first_s"] for f in own], "o:", color=COLOURS[name], label=f"{LABELS[name]}, first step")

@@ -20,11 +20,11 @@ RBM_RATE = 0.05
 
 def _mlp(rng: np.random.Generator, *sizes: int) -> list[np.ndarray]:
     """[W1, b1, W2, b2, ...], Glorot-uniform weights."""
-    found: list[np.ndarray] = []
+    arrays: list[np.ndarray] = []
     for n, m in pairwise(sizes):
         a = np.sqrt(6.0 / (n + m))
-        found += [rng.uniform(-a, a, (n, m)).astype("float32"), np.zeros(m, "float32")]
-    return found
+        arrays += [rng.uniform(-a, a, (n, m)).astype("float32"), np.zeros(m, "float32")]
+    return arrays
 
 
 def problem(name: str) -> dict[str, Any]:

@@ -73,9 +73,9 @@ class Child:
 def check_equal(step: str, losses: dict[str, list[float]]) -> None:
     """Raise where contestants compute different losses."""
     reference = next(iter(losses.values()))
-    for name, found in losses.items():
-        if not all(math.isclose(a, b, rel_tol=1e-4, abs_tol=1e-6) for a, b in zip(found, reference, strict=True)):
-            raise RuntimeError(f"{step}: {name} computes {found}, not {reference}")
+    for name, its_losses in losses.items():
+        if not all(math.isclose(a, b, rel_tol=1e-4, abs_tol=1e-6) for a, b in zip(its_losses, reference, strict=True)):
+            raise RuntimeError(f"{step}: {name} computes {its_losses}, not {reference}")
 
 
 def race(peers: Iterable[str], seconds: float, rounds: int = 5) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def race(peers: Iterable[str], seconds: float, rounds: int = 5) -> dict[str, Any
         else:
             missing[name] = child.complaint()
             child.close()
-    found: dict[str, dict[str, Any]] = {}
+    results: dict[str, dict[str, Any]] = {}
     floor: dict[str, float] = {}
     for step in STEPS:
         racing = {name: child for name, child in children.items() if step in child.steps}
@@ -108,7 +108,7 @@ def race(peers: Iterable[str], seconds: float, rounds: int = 5) -> dict[str, Any
                 times[name] += child.ask("time", step, seconds / rounds)
         if FLOOR in times:
             floor[step] = round(statistics.median(times.pop(FLOOR)), 1)
-        found[step] = {
+        results[step] = {
             name: {
                 "median_us": round(statistics.median(t), 1),
                 "min_us": round(min(t), 1),
@@ -119,12 +119,12 @@ def race(peers: Iterable[str], seconds: float, rounds: int = 5) -> dict[str, Any
         }
     for child in children.values():
         child.close()
-    return {"steps": found, "products_us": floor, "missing": missing}
+    return {"steps": results, "products_us": floor, "missing": missing}
 
 
 def first_step(peers: Iterable[str], repeats: int = 3) -> dict[str, float]:
     """Seconds from a fresh process to the end of the first GAN step, imports included: the best of ``repeats``."""
-    found = {}
+    seconds = {}
     for name in peers:
         times = []
         for _ in range(repeats):
@@ -135,5 +135,5 @@ def first_step(peers: Iterable[str], repeats: int = 3) -> dict[str, float]:
                 times.append(time.perf_counter() - start)
             child.close()
         if times:
-            found[name] = round(min(times), 3)
-    return found
+            seconds[name] = round(min(times), 3)
+    return seconds

@@ -10,12 +10,12 @@ from .compile import compile, eager
 from .nn import Module
 from .storage import load, save
 
-_ROOMS = ("data", "lesson", "models", "testing")
+_LAZY_MODULES = ("data", "lesson", "models", "testing")
 
 
 def __getattr__(name: str) -> Any:
-    """Rooms that few programs enter, or that need more than NumPy, are opened when they are first asked for."""
-    if name in _ROOMS:
+    """Modules that few programs use, or that need more than NumPy, are imported when they are first asked for."""
+    if name in _LAZY_MODULES:
         return importlib.import_module(f"pydgm.{name}")
     if name == "__version__":
         return importlib.import_module("importlib.metadata").version("pydgm")
@@ -23,4 +23,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_ROOMS])
+    return sorted([*globals(), *_LAZY_MODULES])

@@ -12,7 +12,7 @@ from typing import Any
 import numpy
 
 from . import autodiff as ad
-from .backend import Array, asarray, xp
+from .backend import Array, asarray, xp, zeros
 from .distributions import Bernoulli, Categorical, Independent, Normal, StandardNormal, Uniform
 from .distributions.base import log, sum_last
 from .errors import ShapeError
@@ -36,7 +36,7 @@ def _categorical(p: Categorical, q: Categorical) -> Array:
 
 def _uniform(p: Uniform, q: Uniform) -> Array:
     inside = ad.less_equal(q.low, p.low) & ad.less_equal(p.high, q.high)
-    return ad.where(inside, log((q.high - q.low) / (p.high - p.low)) + 0.0 * (p.low + q.low), math.inf)
+    return ad.where(inside, log((q.high - q.low) / (p.high - p.low)), math.inf)
 
 
 _CLOSED_FORMS: dict[tuple[type, type], Callable[[Any, Any], Array]] = {
@@ -111,7 +111,7 @@ def wasserstein_quadrature(log_p: Array, log_q: Array, x: Array) -> Array:
     """The earth mover's distance in one dimension: the integral of abs(F - G), the distance of the distribution functions."""
     difference = ad.exp(log_p) - ad.exp(log_q)
     steps = 0.5 * (difference[1:] + difference[:-1]) * (x[1:] - x[:-1])
-    return trapezoid(ad.abs(ad.concat([0.0 * steps[:1], ad.cumulative_sum(steps)])), x)
+    return trapezoid(ad.abs(ad.concat([zeros((1,), steps), ad.cumulative_sum(steps)])), x)
 
 
 def wasserstein_samples(x: Array, y: Array) -> Array:

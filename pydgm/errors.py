@@ -57,26 +57,26 @@ def kind_text(x: object) -> str:
     return kind if x is None else f"{'an' if kind[0].lower() in 'aeio' else 'a'} {kind}"
 
 
-class TaughtError(Exception):
+class PydgmError(Exception):
     """An error that ends with the caller's own line."""
 
     def __init__(self, message: str) -> None:
         super().__init__(f"{message} {caller()}")
 
 
-class ShapeError(TaughtError, ValueError):
+class ShapeError(PydgmError, ValueError):
     """Shapes that do not fit, axes that do not exist."""
 
 
-class TreeError(TaughtError, ValueError):
+class TreeError(PydgmError, ValueError):
     """Two trees that should have the same structure and do not."""
 
 
-class NaNError(TaughtError, ArithmeticError):
+class NaNError(PydgmError, ArithmeticError):
     """A NaN where there must be none: in the loss or the data of a training, or anywhere under ``dgm.debug_nans()``."""
 
 
-class DomainError(TaughtError, ValueError):
+class DomainError(PydgmError, ValueError):
     """A value outside of what a formula allows: a pixel of 255 for a Bernoulli, a scale of 0, a label that no class has."""
 
 
@@ -84,7 +84,7 @@ class DataError(ValueError):
     """A data file is missing, or is not what its name says."""
 
 
-class ArgumentError(TaughtError, TypeError):
+class ArgumentError(PydgmError, TypeError):
     """An argument of another kind than the one that is wanted."""
 
 

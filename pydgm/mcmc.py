@@ -15,7 +15,7 @@ from typing import Any
 import numpy
 
 from .autodiff import exp, expand_dims, grad, square, stop_gradient, sum, where
-from .backend import Array, to_float, to_numpy
+from .backend import Array, to_float, to_numpy, zeros
 from .compile import compile
 from .metrics import Likelihood
 from .nn import Module
@@ -126,7 +126,7 @@ def ais(model: Any, rng: Generator, chains: int = 100, temperatures: int = 1000,
 
     compiled = compile(step, donate=(1, 2))
     x = path.sample(rng, chains)
-    log_w = 0.0 * path.energy(x, 0.0)
+    log_w = zeros((chains,), x)
     for now, following in zip(betas[:-1].tolist(), betas[1:].tolist(), strict=True):
         x, log_w = compiled(path, x, log_w, now, following)
     log_weights = to_numpy(log_w).astype("float64") + to_float(path.log_z)

@@ -287,7 +287,7 @@ class ConvTranspose2d(_Conv):
 
 
 class Embedding(Module):
-    """A vector for each of ``n`` symbols: whole numbers (...) -> (..., dim)."""
+    """A vector for each of ``n`` symbols: integers (...) -> (..., dim)."""
 
     table: Array  # (n, dim)
 

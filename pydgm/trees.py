@@ -91,8 +91,8 @@ def _split_dict(x: dict[Any, Any]) -> tuple[tuple[Any, ...], tuple[Any, ...], An
 
 
 def _join_dict(cls: type, keys: tuple[Any, ...], values: list[Any], order: Any) -> dict[Any, Any]:
-    found = dict(zip(keys, values, strict=True))
-    return found if order == keys else {key: found[key] for key in tuple(order)}
+    by_key = dict(zip(keys, values, strict=True))
+    return by_key if order == keys else {key: by_key[key] for key in tuple(order)}
 
 
 register(dict, _split_dict, _join_dict)
@@ -107,13 +107,13 @@ def _kind(cls: type) -> Any:
     if cls not in _containers and issubclass(cls, tuple) and hasattr(cls, "_fields"):  # a NamedTuple registers itself
         register(cls, lambda x: (x._fields, tuple(x), None), lambda c, keys, values, _: c(*values))
     if cls in _containers:
-        found: Any = _containers[cls][0]
+        kind: Any = _containers[cls][0]
     elif issubclass(cls, dict | list | tuple):  # as a constant, its arrays would be lost unseen
         raise TypeError(f"{cls.__name__} is no container that pydgm knows: use dict, list or tuple, or trees.register it")
     else:
-        found = LEAF if issubclass(cls, float) or (hasattr(cls, "shape") and hasattr(cls, "dtype")) else CONSTANT
-    _kinds[cls] = found
-    return found
+        kind = LEAF if issubclass(cls, float) or (hasattr(cls, "shape") and hasattr(cls, "dtype")) else CONSTANT
+    _kinds[cls] = kind
+    return kind
 
 
 def flatten(tree: Tree) -> tuple[list[Any], Structure]:
@@ -156,17 +156,17 @@ def paths(structure: Structure, above: str = "") -> list[str]:
     """A readable name for each leaf: ``encoder.layers[0].weight``."""
     if structure.kind is LEAF:
         return [above]
-    found: list[str] = []
+    names: list[str] = []
     for key, child in zip(structure.keys, structure.children, strict=True):
         plain = isinstance(key, str) and key.isidentifier() and structure.kind is not dict
-        found += paths(child, (f"{above}.{key}" if above else key) if plain else f"{above}[{key!r}]")
-    return found
+        names += paths(child, (f"{above}.{key}" if above else key) if plain else f"{above}[{key!r}]")
+    return names
 
 
-def check_same(expected: Structure, found: Structure, what: str) -> None:
+def check_same(expected: Structure, actual: Structure, what: str) -> None:
     """Raise :class:`~pydgm.errors.TreeError` unless both are the same, saying where they part."""
-    if expected != found:
-        raise TreeError(f"{what}: {_difference(expected, found, 'the tree')}")
+    if expected != actual:
+        raise TreeError(f"{what}: {_difference(expected, actual, 'the tree')}")
 
 
 def _difference(a: Structure, b: Structure, where: str) -> str:

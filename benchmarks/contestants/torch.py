@@ -139,12 +139,12 @@ def sentence(p: dict[str, Any]) -> Step:
     outside = 1e9 * ((words > 0).float()[:, None, :] - 1)  # only windows around a word count
 
     def step() -> float:
-        x, found = embedding(words, table, padding_idx=0, sparse=True).transpose(1, 2), []
+        x, features = embedding(words, table, padding_idx=0, sparse=True).transpose(1, 2), []
         for w, b in zip(filters, bias, strict=True):
             y = conv1d(x, w)
             middle = w.shape[2] // 2
-            found.append(torch.relu((y + outside[:, :, middle : middle + y.shape[2]]).amax(dim=2) + b))
-        loss = cross_entropy(torch.cat(found, dim=1) @ out[0] + out[1], labels)
+            features.append(torch.relu((y + outside[:, :, middle : middle + y.shape[2]]).amax(dim=2) + b))
+        loss = cross_entropy(torch.cat(features, dim=1) @ out[0] + out[1], labels)
         for opt in optimizers:
             opt.zero_grad()
         loss.backward()

@@ -166,7 +166,7 @@ run.claim("no discriminator beats D*: V(trained D) - V(D*)", reached - value, "<
 run.claim("JSD has saturated: its share of log 2", jsd / math.log(2.0), "within", (0.99, 1.0))
 run.claim("critic's slope between the means is constant: deviation", constant, "<=", 0.1)
 run.claim("critic's slope is 1 + W / (2 lambda): relative gap", abs(K / (1.0 + w1 / (2.0 * LAMBDA)) - 1.0), "<=", 0.05)
-run.claim("estimate / K is the distance of the means: relative gap", abs(estimate / K / w1 - 1.0), "<=", 0.05)
+run.claim("estimate / K is the distance between the means: relative gap", abs(estimate / K / w1 - 1.0), "<=", 0.05)
 run.claim("WGAN's gradient over that of log(1 - D), at the fake mean", advantage, ">=", 1e3)
 run.claim("clipping gives no straight line: steepest over flattest slope", K_clipped / kinked[between].min(), ">=", 1.5)
 run.claim("so its estimate / K falls short of the distance: share", estimate_clipped / K_clipped / w1, "<=", 0.8)

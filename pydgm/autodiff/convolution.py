@@ -29,7 +29,7 @@ def _each(value: Sizes, n: int, what: str, least: int) -> Shape:
     """One number for each of the ``n`` dimensions, from one number for all."""
     values = tuple(value) if isinstance(value, tuple | list) else (value,) * n
     if len(values) != n or any(v < least for v in values):
-        raise ShapeError(f"{what} must be one or {n} whole numbers of at least {least}, got {value}")
+        raise ShapeError(f"{what} must be one or {n} integers of at least {least}, got {value}")
     return values
 
 

@@ -125,5 +125,5 @@ def vector_norm(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
 
 def _root(squares: Array) -> Array:
     """The square root with derivative 0 at 0, where it has none."""
-    nought = equal(squares, 0)
-    return where(nought, 0.0, sqrt(where(nought, 1.0, squares)))
+    at_zero = equal(squares, 0)
+    return where(at_zero, 0.0, sqrt(where(at_zero, 1.0, squares)))

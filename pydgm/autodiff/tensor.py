@@ -23,7 +23,7 @@ from functools import wraps
 from typing import Any, NamedTuple, ParamSpec
 
 from ..backend import Array, is_array, is_complex, recorder, recorders, xp
-from ..errors import ArgumentError, BackendError, ShapeError, TaughtError, caller, shape_text
+from ..errors import ArgumentError, BackendError, PydgmError, ShapeError, caller, shape_text
 from .debug import active, check_nans, debugging, marks
 
 P = ParamSpec("P")
@@ -334,7 +334,7 @@ _PLAIN = {  # what NumPy says of its insides, and what it means
 
 def _explained(op: Operation, args: tuple[Any, ...], params: dict[str, Any], error: Exception) -> Exception:
     """The library's complaint as one sentence: the operation, its arguments, the caller's line."""
-    if isinstance(error, TaughtError) or type(error).__name__ == "LinAlgError" or caller() in str(error):
+    if isinstance(error, PydgmError) or type(error).__name__ == "LinAlgError" or caller() in str(error):
         return error
     said = [shape_text(x) for x in args[:6]] + ["..."] * (len(args) > 6)
     said += [f"{key}={shape_text(value)}" for key, value in params.items()]

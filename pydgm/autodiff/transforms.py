@@ -37,15 +37,15 @@ class _Run(NamedTuple):
 
     def gradients(self, cotangents: list[Array]) -> list[Any]:
         """One tree of gradients for each lifted argument."""
-        found = iter(_owned(pull_back(self.level, self.outputs, cotangents, self.inputs), self.inputs, cotangents))
-        return [trees.unflatten(s, list(itertools.islice(found, n))) for s, n in self.structures]
+        slopes = iter(_owned(pull_back(self.level, self.outputs, cotangents, self.inputs), self.inputs, cotangents))
+        return [trees.unflatten(s, list(itertools.islice(slopes, n))) for s, n in self.structures]
 
 
-def _owned(found: list[Array | None], inputs: list[Tensor], cotangents: list[Array]) -> list[Array]:
-    """Gradients whose memory is nobody else's: zeros where nothing arrived, copies of views and of shared arrays."""
+def _owned(slopes: list[Array | None], inputs: list[Tensor], cotangents: list[Array]) -> list[Array]:
+    """Gradients that own their memory: zeros where nothing arrived, copies of views and of shared arrays."""
     taken = {id(c) for c in cotangents}
     out = []
-    for g, x in zip(found, inputs, strict=True):
+    for g, x in zip(slopes, inputs, strict=True):
         if g is None:
             g = backend.zeros(x.shape, x)
         elif type(g) is not Tensor and (getattr(g, "base", None) is not None or id(g) in taken):
@@ -198,12 +198,12 @@ def jacobian(f: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
     def derived(*args: Any, **kwargs: Any) -> Any:
         run = _run("jacobian", f, args, kwargs, argnums)
         bottoms = [y if is_array(y) else backend.asarray(y) for y in map(_bottom, run.outputs)]
-        noughts = [xp.zeros_like(y) for y in bottoms]
+        zeros = [xp.zeros_like(y) for y in bottoms]
         blocks = []
         for i, y in enumerate(bottoms):
             shape, n = tuple(y.shape), math.prod(y.shape)
             basis = backend.eye(n, y)
-            rows = [run.gradients([*noughts[:i], xp.reshape(basis[j, ...], shape), *noughts[i + 1 :]])[0] for j in range(n)]
+            rows = [run.gradients([*zeros[:i], xp.reshape(basis[j, ...], shape), *zeros[i + 1 :]])[0] for j in range(n)]
             nothing = trees.map(lambda x: backend.zeros((0, *x.shape), x), args[argnums]) if n == 0 else None
             stacked = nothing if n == 0 else trees.map(lambda *row: stack(row), *rows)
             blocks.append(trees.map(lambda block, shape=shape: reshape(block, (*shape, *block.shape[1:])), stacked))

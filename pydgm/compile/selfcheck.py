@@ -42,11 +42,11 @@ def parted(expected: Any, results: Any) -> tuple[int, bool] | None:
 
     ``None`` where they agree; -1 where the trees have not even one structure.
     """
-    (leaves, structure), (found, its_structure) = trees.flatten(expected), trees.flatten(results)
+    (leaves, structure), (actual, its_structure) = trees.flatten(expected), trees.flatten(results)
     if structure != its_structure:
         return -1, False
-    first = next((i for i, (a, b) in enumerate(zip(leaves, found, strict=True)) if not same_bits(a, b)), None)
-    return None if first is None else (first, all(map(_close, leaves, found)))
+    first = next((i for i, (a, b) in enumerate(zip(leaves, actual, strict=True)) if not same_bits(a, b)), None)
+    return None if first is None else (first, all(map(_close, leaves, actual)))
 
 
 def first_difference(old: list[Step], inputs: list[Node], new: list[Step], new_inputs: list[Node]) -> str | None:

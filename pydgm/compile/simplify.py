@@ -126,7 +126,7 @@ def _with_numbers(step: Step) -> Step:
 def _not_repeated(steps: list[Step]) -> list[Step]:
     """``np.multiply(x, g)`` where one number ``g`` was repeated to the shape of ``x``."""
     single: dict[int, Node] = {}
-    found = []
+    simpler = []
     for step in steps:
         if step.function is backend.repeated and type(step.args[0]) is Node and step.args[0].shape == ():
             single[id(step.out)] = step.args[0]
@@ -137,14 +137,14 @@ def _not_repeated(steps: list[Step]) -> list[Step]:
                 if id(x) in single and whole and single[id(x)].dtype == x.dtype:
                     step = step._replace(args=tuple([single[id(y)] if y is x else y for y in step.args]))
                     break
-        found.append(step)
-    return found
+        simpler.append(step)
+    return simpler
 
 
 def _gathered(steps: list[Step]) -> list[Step]:
     """Sums of parts that were scattered to places that do not meet: one array, each part written into it."""
     parts: dict[int, list[tuple[Any, Any]]] = {}  # of each sum of scattered parts: the parts and their boxes
-    found = []
+    simpler = []
     for step in steps:
         if step.function is backend.scatter_add:
             box = _box(step.args[1], step.args[2])
@@ -157,8 +157,8 @@ def _gathered(steps: list[Step]) -> list[Step]:
                 both = parts[id(step.out)] = a + b
                 values, keys = [args[0] for args, _ in both], [args[1] for args, _ in both]
                 step = step._replace(function=backend.scatter_all, args=(values, keys, both[0][0][2]))
-        found.append(step)
-    return found
+        simpler.append(step)
+    return simpler
 
 
 Box = tuple[tuple[int, int], ...]

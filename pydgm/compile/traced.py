@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy
 
 from .. import backend
-from ..errors import TaughtError, caller
+from ..errors import PydgmError, caller
 
 if TYPE_CHECKING:
     from .record import Recorder
 
 
-class TraceError(TaughtError, RuntimeError):
+class TraceError(PydgmError, RuntimeError):
     """A recorded function did what a fixed program cannot repeat."""
 
     def __init__(self, message: str) -> None:

@@ -56,11 +56,11 @@ def constants_of(recorder: Recorder) -> list[Watched]:
     # how often an array is counted that nobody else holds, and its base: measured, since it is Python's own affair
     for x, _, _ in [(numpy.empty(1)[:], 0, "")]:
         alone, base = sys.getrefcount(x), sys.getrefcount(x.base)
-    found = []
+    held = []
     for x, _, line in recorder.constants.values():
         if sys.getrefcount(x) > alone + times[id(x)] or (x.base is not None and sys.getrefcount(x.base) > base):
-            found.append(Watched(f"an array used at {line}", functools.partial(_itself, x), x, *_mark(x)))
-    return found
+            held.append(Watched(f"an array used at {line}", functools.partial(_itself, x), x, *_mark(x)))
+    return held
 
 
 def check(watched: list[Watched], title: str) -> None:

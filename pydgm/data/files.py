@@ -64,8 +64,8 @@ def read_idx(path: Path, dims: int) -> ByteArray:
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path} cannot be read: {error}") from None
     if len(body) != size:
-        found = "more" if len(body) > size else f"only {len(body)}"
-        raise DataError(f"{path} is damaged: its header promises {size} bytes of data, it holds {found}")
+        held = "more" if len(body) > size else f"only {len(body)}"
+        raise DataError(f"{path} is damaged: its header promises {size} bytes of data, it holds {held}")
     return numpy.frombuffer(body, dtype=numpy.uint8).reshape(shape)
 
 

@@ -39,9 +39,9 @@ def check(name: str, path: str | os.PathLike[str], *content: bytes) -> None:
     if name not in CONTENT:
         return
     size, sha256 = CONTENT[name]
-    found = sum(map(len, content))
-    if found != size:
-        raise DataError(f"{path} is not whole: it holds {found} bytes, the published one {size}")
+    length = sum(map(len, content))
+    if length != size:
+        raise DataError(f"{path} is not whole: it holds {length} bytes, the published one {size}")
     digest = hashlib.sha256()
     for part in content:
         digest.update(part)
@@ -51,7 +51,7 @@ def check(name: str, path: str | os.PathLike[str], *content: bytes) -> None:
         )
 
 
-def check_drawings(part: str, folder: str | os.PathLike[str], found: int) -> None:
+def check_drawings(part: str, folder: str | os.PathLike[str], number: int) -> None:
     """Raise :class:`DataError` unless Omniglot's ``part`` has all of its drawings."""
-    if part in DRAWINGS and found != DRAWINGS[part]:
-        raise DataError(f"{folder} is not whole: images_{part} holds {found} drawings, the published one {DRAWINGS[part]}")
+    if part in DRAWINGS and number != DRAWINGS[part]:
+        raise DataError(f"{folder} is not whole: images_{part} holds {number} drawings, the published one {DRAWINGS[part]}")

@@ -151,8 +151,8 @@ def encode(sentences: Sequence[Words], numbers: dict[str, int], length: int | No
     length = max(map(len, sentences), default=0) if length is None else length
     rows = numpy.full((len(sentences), length), PADDING)
     for row, words in zip(rows, sentences, strict=True):
-        found = [numbers.get(word, UNKNOWN) for word in _words(words)[:length]]
-        row[: len(found)] = found
+        known = [numbers.get(word, UNKNOWN) for word in _words(words)[:length]]
+        row[: len(known)] = known
     return rows
 
 

@@ -9,7 +9,7 @@ import numpy
 
 from .. import autodiff as ad
 from .. import checks
-from ..backend import Array, asarray, is_array, recorded, xp
+from ..backend import Array, asarray, is_array, recorded, xp, zeros
 from ..errors import ArgumentError, ShapeError, kind_text, shape_text
 from ..nn import Module
 from ..random import Generator
@@ -212,6 +212,13 @@ def as_tuple(shape: int | Shape) -> Shape:
 def dtype_of(*parameters: Array) -> str:
     """The dtype that draws have: float64 where a parameter has it."""
     return "float64" if any("64" in str(getattr(p, "dtype", "")) for p in parameters) else "float32"
+
+
+def everywhere(value: Array, shape: Shape, like: Array) -> Array:
+    """``value`` repeated to ``shape``; where it is a Python number, in the dtype of ``like``."""
+    if getattr(value, "shape", ()) == shape:
+        return value
+    return value + zeros(shape, like if is_array(like) else None if not is_array(value) else value)
 
 
 def sum_last(x: Array, axes: int) -> Array:

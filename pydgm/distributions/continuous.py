@@ -9,7 +9,7 @@ from .. import checks
 from ..backend import Array, seen
 from ..errors import ShapeError, shape_text
 from ..random import Generator
-from .base import Distribution, Shape, as_tuple, dtype_of, log, shape_of
+from .base import Distribution, Shape, as_tuple, dtype_of, everywhere, log, shape_of
 
 
 class Normal(Distribution):
@@ -38,7 +38,9 @@ class Normal(Distribution):
 
     def entropy(self) -> Array:
         """log scale + log(2 pi e) / 2."""
-        return log(self.scale) + 0.5 * math.log(2.0 * math.pi * math.e) + 0.0 * self.loc  # one for each mean, too
+        return everywhere(
+            log(self.scale) + 0.5 * math.log(2.0 * math.pi * math.e), self.shape, self.loc
+        )  # one for each mean, too
 
 
 class Uniform(Distribution):
@@ -64,7 +66,7 @@ class Uniform(Distribution):
     def log_prob(self, x: Array) -> Array:
         """-log(high - low) from low to high, -inf outside."""
         inside = ad.less_equal(self.low, x) & ad.less_equal(x, self.high)
-        return ad.where(inside, -log(self.high - self.low) + 0.0 * x, -math.inf)
+        return ad.where(inside, everywhere(-log(self.high - self.low), inside.shape, x), -math.inf)
 
     def entropy(self) -> Array:
         """log(high - low)."""

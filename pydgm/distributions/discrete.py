@@ -174,7 +174,7 @@ class DiscretizedLogistic(Distribution):
         u = 1e-6 + (1.0 - 2e-6) * u
         x = ad.stop_gradient(self.loc + self.scale * (xp.log(u) - xp.log1p(-u)))
         level = xp.round((x - self.low) / self._width)
-        return self.low + self._width * xp.minimum(xp.maximum(level, 0.0 * level), 0.0 * level + (self.bins - 1.0))
+        return self.low + self._width * ad.clip(level, 0.0, self.bins - 1.0)
 
     def log_prob(self, x: Array) -> Array:
         """log P(x), finite however far x is from loc: sigmoid(a) - sigmoid(b) = sigmoid(a) sigmoid(-b) (1 - exp(b - a)).

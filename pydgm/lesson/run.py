@@ -236,10 +236,10 @@ def _plain(x: Any) -> Any:
         return x
     if isinstance(x, list | tuple):
         return [_plain(value) for value in x]
-    found = backend.to_numpy(x)
-    if found.ndim:
-        return [_plain(value) for value in found]
-    number = float(found)
+    array = backend.to_numpy(x)
+    if array.ndim:
+        return [_plain(value) for value in array]
+    number = float(array)
     return float(f"{number:.6g}") if numpy.isfinite(number) else str(number)
 
 

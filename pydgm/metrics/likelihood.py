@@ -38,8 +38,8 @@ def likelihood(model: Any, x: Any, rng: Generator, size: int = 1000) -> Likeliho
     """
     rows = asarray(getattr(x, "x", x))
     if hasattr(model, "likelihood"):
-        found: Likelihood = model.likelihood(rows, rng)
-        return found
+        result: Likelihood = model.likelihood(rows, rng)
+        return result
     if not hasattr(model, "log_prob"):
         raise ArgumentError(f"likelihood: wanted a model with log_prob(x) or likelihood(x, rng), got {kind_text(model)}")
     return exact([to_numpy(model.log_prob(part)) for part in chunks(rows, size)])

@@ -25,7 +25,7 @@ def shapes(min_dims: int = 0, max_dims: int = 3, max_side: int = 4) -> st.Search
 def broadcastable_shapes(n: int = 2, max_dims: int = 3, max_side: int = 4) -> st.SearchStrategy[tuple[Shape, ...]]:
     """``n`` shapes that broadcast together: missing axes and axes of length 1 included."""
     return hnp.mutually_broadcastable_shapes(num_shapes=n, max_dims=max_dims, min_side=1, max_side=max_side).map(
-        lambda found: tuple(found.input_shapes)
+        lambda chosen: tuple(chosen.input_shapes)
     )
 
 
@@ -39,9 +39,9 @@ def arrays(
     dtype: str = "float64",
 ) -> numpy.ndarray[Any, Any]:
     """An array with values between ``low`` and ``high`` on the grid of odd multiples of 1/32; all unequal if ``distinct``."""
-    found = draw(shapes() if shape is None else shape) if not isinstance(shape, tuple) else shape
+    chosen = draw(shapes() if shape is None else shape) if not isinstance(shape, tuple) else shape
     first, last = math.ceil(low * 16 - 0.5), math.floor(high * 16 - 0.5)
-    whole = draw(hnp.arrays(numpy.int64, found, elements=st.integers(first, last), unique=distinct))
+    whole = draw(hnp.arrays(numpy.int64, chosen, elements=st.integers(first, last), unique=distinct))
     return numpy.asarray((2 * whole + 1) / 32, dtype=dtype)
 
 

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy
 
 from ...autodiff import exp, log_softmax, mean, scatter_add, stack, stop_gradient, sum, take, value_and_grad
-from ...backend import Array, asarray, put, to_numpy
+from ...backend import Array, asarray, put, to_numpy, zeros
 from ...data.sentences import Words, after_but, encode
 from ...nn import Embedding
 from ...optim import Optimizer
@@ -52,7 +52,8 @@ def but_rule(b: Array) -> Array:
 
     (y = 1 -> b) averaged with (b -> y = 1): (2 - b) / 2 for y = 0 and (1 + b) / 2 for y = 1. (m,) -> (m, 2).
     """
-    return stack([equivalence(0.0 * b, b), equivalence(0.0 * b + 1.0, b)], axis=-1)
+    false = zeros(b.shape, b)
+    return stack([equivalence(false, b), equivalence(1.0 + false, b)], axis=-1)
 
 
 def but(strength: float = 6.0) -> Rule:

@@ -72,19 +72,20 @@ class SentenceCNN(Module):
         d, places, F = self.filters.shape
         rows = self.embedding.table.shape[0]
         known = self.embedding.table * astype(arange(rows, words) > 0, self.filters.dtype)[:, None]  # row 0 is no word
-        given = reshape(known @ reshape(self.filters, (d, places * F)), (rows, places, F))  # by a word at a place of a filter
-        seen, chosen = stop_gradient(given), []
+        responses = reshape(known @ reshape(self.filters, (d, places * F)), (rows, places, F))  # of a filter's place to a word
+        fixed, chosen = stop_gradient(responses), []
         begins = list(itertools.accumulate(self.widths, initial=0))[:-1]
         for h, at in zip(self.widths, begins, strict=True):
             fit = words.shape[1] - h + 1
-            response = take(seen[:, at, :], words[:, :fit], axis=0)
+            response = take(fixed[:, at, :], words[:, :fit], axis=0)
             for k in range(1, h):
-                response = response + take(seen[:, at + k, :], words[:, k : k + fit], axis=0)
+                response = response + take(fixed[:, at + k, :], words[:, k : k + fit], axis=0)
             # only windows around a word count, so that an answer does not depend on how far a row is filled up
-            best = argmax(where(there[:, h // 2 : h // 2 + fit, None], response, -math.inf), axis=1)
-            chosen += [take_along_axis(words, best + k, axis=1) for k in range(h)]
-        found = getitem(given, (stack(chosen, axis=1), arange(places, words)[:, None], arange(F, words)))  # (n, places, F)
-        highest = [sum(found[:, at : at + h, :], axis=1) for h, at in zip(self.widths, begins, strict=True)]
+            largest = argmax(where(there[:, h // 2 : h // 2 + fit, None], response, -math.inf), axis=1)
+            chosen += [take_along_axis(words, largest + k, axis=1) for k in range(h)]
+        at_best = stack(chosen, axis=1), arange(places, words)[:, None], arange(F, words)
+        best = getitem(responses, at_best)  # (n, places, F)
+        highest = [sum(best[:, at : at + h, :], axis=1) for h, at in zip(self.widths, begins, strict=True)]
         return concat([relu(c + self.bias[i, ...]) for i, c in enumerate(highest)], axis=1)
 
     def __call__(self, words: Array, rng: Generator | None = None, dropout: float = 0.5) -> Array:
@@ -94,7 +95,8 @@ class SentenceCNN(Module):
         """
         if not 0.0 <= dropout < 1.0:
             raise ValueError(f"SentenceCNN: dropout = {dropout}: wanted 0 <= dropout < 1")
-        found = self.features(words)
+        features = self.features(words)
         if rng is not None:
-            found = found * rng.bernoulli(0.0 * found + (1.0 - dropout)) / (1.0 - dropout)
-        return self.out(found)
+            left = rng.bernoulli(zeros(features.shape, features) + (1.0 - dropout))
+            features = features * left / (1.0 - dropout)
+        return self.out(features)

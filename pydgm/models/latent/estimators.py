@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ... import autodiff as ad
-from ...backend import Array, chunks
+from ...backend import Array, chunks, ones
 from ...distributions import Normal
 
 Reward = Callable[[Array], Array]  # (n, d) -> (n,)
@@ -44,7 +44,7 @@ def score_function(r: Reward, q: Normal, noise: Array, baseline: float = 0.0) ->
 
 def best_baseline(r: Reward, q: Normal, noise: Array) -> float:
     """The constant that makes the score function's variance smallest, E[r |s|^2] / E[|s|^2] with s = grad log q(z)."""
-    score = score_function(lambda z: 1.0 + 0.0 * z[..., 0], q, noise)
+    score = score_function(lambda z: ones(z.shape[0], z), q, noise)
     squares = ad.sum(ad.square(score), axis=1)
     return float(ad.sum(r(q.loc + q.scale * noise) * squares) / ad.sum(squares))
 
