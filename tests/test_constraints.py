@@ -13,9 +13,11 @@ from hypothesis.extra import numpy as hnp
 
 import pydgm as dgm
 from pydgm import errors, nn, optim, train, trees
+from pydgm.data import clauses
 from pydgm.data import sentences as text
 from pydgm.models.constraints import SentenceCNN, distillation, logic, posterior
 from pydgm.models.latent import GaussianMixture, mixture
+from pydgm.rows import by_rows
 from pydgm.testing import arrays, check_grads
 
 truths = st.floats(0.0, 1.0)
@@ -127,7 +129,7 @@ def test_the_bound_of_constrained_em_never_falls(seed, strength, spherical) -> N
 
 def learn(start, batches, optimizer, rule, dropout: float = 0.5, seed: int = 5):
     """The state after the batches, and a generator that draws the noise that was drawn."""
-    step = distillation.by_rows(distillation.student_loss(rule, dropout), optimizer)
+    step = by_rows(distillation.student_loss(rule, dropout), optimizer, distillation.in_use_with_pi)
     state, noise = step.init(start, random(seed)), random()
     noise.restore(state.noise)
     return train.run(step, state, batches), noise
@@ -208,7 +210,7 @@ def test_the_teacher_follows_the_rule_where_it_speaks() -> None:
     sentences = [("a", "but", "b", "c"), ("a", "b"), ("c", "but", "a")]
     numbers = text.vocabulary(sentences)
     model = nn.double(SentenceCNN.init(random(3), len(numbers) + 2, 4, 5))
-    b = distillation.batch(sentences, [1, 0, 1], numbers)
+    b = clauses.batch(sentences, [1, 0, 1], numbers)
     logits = model(b.words)
     log_q = distillation.teacher(model, b, logits, distillation.but(3.0))
     shift = (log_q[:, 1] - log_q[:, 0]) - (logits[:, 1] - logits[:, 0])
@@ -232,7 +234,7 @@ def test_a_rule_of_ones_own() -> None:
     (log_b,), _ = distillation.log_probs(model, [("b",)], numbers, rule)
     shift = (log_q[:, 1] - log_q[:, 0]) - (log_p[:, 1] - log_p[:, 0])
     assert shift == pytest.approx([2.0 * (0.5 - np.exp(log_b[1])), 0.0], abs=1e-5)
-    batches = [(b, 0.5) for b in distillation.batches(sentences, [0, 1], numbers, 2, random(), rule.clause)]
+    batches = [(b, 0.5) for b in clauses.batches(sentences, [0, 1], numbers, 2, random(), rule.clause)]
     assert (batches[0][0].rows < 2).sum() == 1
     learned, _ = learn(model, batches, optim.adam(0.1), rule)
     assert np.isfinite(learned.model.embedding.table).all()
@@ -243,7 +245,7 @@ def test_training_by_rows_is_training_of_the_whole_table() -> None:
     sentences = [("a", "b", "c"), ("d", "but", "e"), ("f", "a"), ("g", "but", "h", "a")] * 3
     labels, numbers = np.array([1, 0, 1, 1] * 3), text.vocabulary(sentences)
     start = SentenceCNN.init(random(2), len(numbers) + 2, 4, 3)
-    parts = [(b, 0.4) for b in distillation.batches(sentences, labels, numbers, 4, random())]
+    parts = [(b, 0.4) for b in clauses.batches(sentences, labels, numbers, 4, random())]
     by_rows, noise = learn(start, parts, optim.sgd(0.1), distillation.but(2.0))
     whole = start
 
@@ -270,28 +272,26 @@ def test_training_by_rows_is_training_of_the_whole_table() -> None:
 def test_batches_hold_no_sentence_twice() -> None:
     sentences, _ = text.but_sentences(np.random.default_rng(0), 130)
     numbers = text.vocabulary(sentences.words)
-    found = distillation.batches(sentences.words, sentences.labels, numbers, 20, random())
+    found = clauses.batches(sentences.words, sentences.labels, numbers, 20, random())
     assert len(found) == 6
     rows = [tuple(row[row > 0]) for b in found for row in b.words]
     known = [tuple(numbers[w] for w in words) for words in sentences.words]
     assert len(rows) == 120
     assert all(rows.count(row) <= known.count(row) for row in rows)
     assert rows != [
-        tuple(r[r > 0])
-        for b in distillation.batches(sentences.words, sentences.labels, numbers, 20, random(1))
-        for r in b.words
+        tuple(r[r > 0]) for b in clauses.batches(sentences.words, sentences.labels, numbers, 20, random(1)) for r in b.words
     ]
     with pytest.raises(ValueError, match="batches of 200 from 130 sentences"):
-        distillation.batches(sentences.words, sentences.labels, numbers, 200, random())
+        clauses.batches(sentences.words, sentences.labels, numbers, 200, random())
     with pytest.raises(ValueError, match="20 from 130 sentences with 3 labels"):
-        distillation.batches(sentences.words, [0, 1, 1], numbers, 20, random())
+        clauses.batches(sentences.words, [0, 1, 1], numbers, 20, random())
     for labels in ([1], [[0]] * 4):
         with pytest.raises(ValueError, match="a label for each of 4 sentences"):
-            distillation.batch(sentences.words[:4], labels, numbers)
+            clauses.batch(sentences.words[:4], labels, numbers)
     for labels, wrong in (([0, 1, 2, 1], "2"), ([-1, 1, 1, 1], "-1"), (["good"] * 4, "'good'"), ([0.5, 1.0, 0.0, 1.0], "0.5")):
         with pytest.raises(ValueError, match=f"got {wrong}"):
-            distillation.batch(sentences.words[:4], labels, numbers)
-    for f in (text.vocabulary, lambda text_: distillation.batch(text_, [1], numbers)):
+            clauses.batch(sentences.words[:4], labels, numbers)
+    for f in (text.vocabulary, lambda text_: clauses.batch(text_, [1], numbers)):
         with pytest.raises(TypeError, match="a tuple of words, not the text 'the plot is dull'"):
             f(["the plot is dull"])
     for b in found:
@@ -331,7 +331,7 @@ def test_the_student_reaches_its_fixed_point() -> None:
     test, true = text.but_sentences(rng, 1000)
     numbers, noise = text.vocabulary(noisy.words), random()
     start = SentenceCNN.init(noise, len(numbers) + 2, 16, 16)
-    batches = [(b, 0.5) for _ in range(4) for b in distillation.batches(noisy.words, noisy.labels, numbers, 50, noise)]
+    batches = [(b, 0.5) for _ in range(4) for b in clauses.batches(noisy.words, noisy.labels, numbers, 50, noise)]
     state, _ = learn(start, batches, optim.adam(optim.linear(3e-3, 0.0, 481)), distillation.but(2.0), dropout=0.0)
     model = state.model
     but = np.array([text.after_but(words) is not None for words in test.words])
@@ -345,7 +345,7 @@ def test_rules_on_the_bare_standard(strict) -> None:
     sentences = [("a", "but", "b"), ("a", "b"), ("c", "but", "a"), ("b",)]
     numbers = text.vocabulary(sentences)
     start = SentenceCNN.init(random(), len(numbers) + 2, 3, 2)
-    parts = [(distillation.batch(sentences, [1, 0, 1, 0], numbers), 0.5)]
+    parts = [(clauses.batch(sentences, [1, 0, 1, 0], numbers), 0.5)]
     model = learn(start, parts, optim.adam(0.1), distillation.but(2.0))[0].model
     log_p, log_q = distillation.log_probs(model, sentences, numbers, distillation.but(2.0))
     assert np.isfinite(log_p).all()

@@ -7,11 +7,13 @@ from typing import Any
 
 import pydgm as dgm
 from pydgm import nn, optim, train
+from pydgm.data.clauses import Batch
 from pydgm.models.adversarial import gan as gan_losses
 from pydgm.models.constraints import SentenceCNN, distillation
 from pydgm.models.energy import RBM, contrastive
 from pydgm.models.flows import Planar, flow
 from pydgm.models.latent import VAE
+from pydgm.rows import by_rows
 
 from ..problems import LEARNING_RATE, RBM_RATE, K
 
@@ -115,9 +117,9 @@ def rbm(p: dict[str, Any]) -> Step:
 
 def sentence(p: dict[str, Any]) -> Step:
     model = SentenceCNN(nn.Embedding(p["table"]), p["filters"], p["b"], nn.Linear(*p["out"]))
-    batch = distillation.Batch(p["x"], p["y"].astype("float32"), p["x"][:0], p["y"][:0])
+    batch = Batch(p["x"], p["y"].astype("float32"), p["x"][:0], p["y"][:0])
 
-    step = distillation.by_rows(distillation.student_loss(None, dropout=0.0), optim.adam(LEARNING_RATE))
+    step = by_rows(distillation.student_loss(None, dropout=0.0), optim.adam(LEARNING_RATE), distillation.in_use_with_pi)
     return repeated(step, model, (batch, 0.0))
 
 

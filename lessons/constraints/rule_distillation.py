@@ -18,8 +18,9 @@ import numpy as np
 
 import pydgm as dgm
 from pydgm import data, lesson, metrics, optim
-from pydgm.data import sentences
+from pydgm.data import clauses, sentences
 from pydgm.models.constraints import SentenceCNN, distillation, posterior
+from pydgm.rows import by_rows
 
 run = lesson.start(
     "constraints/rule_distillation",
@@ -64,10 +65,10 @@ def learn(corpus, vocabulary, seed: int, rule, pi, size, epochs: int, dropout=0.
     noise = dgm.random.Generator([run.seed, seed])
     words, labels = corpus.train
     falling = optim.adam(optim.linear(3e-3, 9e-4, epochs * (len(words) // 50)))
-    step = distillation.by_rows(distillation.student_loss(rule, dropout), falling)
+    step = by_rows(distillation.student_loss(rule, dropout), falling, distillation.in_use_with_pi)
     state = step.init(SentenceCNN.init(noise, len(vocabulary) + 2, *size), noise)
     for t in range(epochs):
-        batches = [(batch, pi(t)) for batch in distillation.batches(words, labels, vocabulary, 50, noise)]
+        batches = [(batch, pi(t)) for batch in clauses.batches(words, labels, vocabulary, 50, noise)]
         who = f"seed {seed}, {'base' if rule is None else f'lambda {rule.strength:g}'}"
         state = run.train(step, state, batches, f"{who}, pi {pi(epochs):.2f}, {len(vocabulary)} words, epoch {t}")
         yield state.model

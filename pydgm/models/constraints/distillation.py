@@ -10,21 +10,19 @@ for sentences "A but B": B's sentiment is the sentence's.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy
 
-from ...autodiff import exp, log_softmax, mean, scatter_add, stack, stop_gradient, sum, take, value_and_grad
-from ...backend import Array, asarray, put, to_numpy, zeros
-from ...data.sentences import Words, after_but, encode
-from ...nn import Embedding
-from ...optim import Optimizer
+from ...autodiff import exp, log_softmax, mean, scatter_add, stack, stop_gradient, sum
+from ...backend import Array, asarray, to_numpy, zeros
+from ...data.clauses import Batch, batch, in_use
+from ...data.sentences import Words, after_but
 from ...random import Generator
-from ...storage import text_of
-from ...train import Loss, Step
+from ...rows import rows_of
+from ...train import Loss
 from .logic import equivalence
 from .posterior import project
 from .sentence_cnn import SentenceCNN
@@ -36,15 +34,6 @@ class Rule(NamedTuple):
     clause: Callable[[Words], Words | None]  # the clause of a sentence; None where the rule has nothing to say
     truth: Callable[[Array], Array]  # r: the clause's probability of being positive (m,) -> truth of y = 0, 1, (m, 2)
     strength: float  # lambda
-
-
-class Batch(NamedTuple):
-    """Sentences as rows of word numbers; of those that the rule speaks of, the clauses, and which rows they belong to."""
-
-    words: Array  # (n, length)
-    labels: Array  # (n,)
-    clauses: Array  # (m, length), m >= the number of clauses; what is left over belongs to row n, which does not exist
-    rows: Array  # (m,)
 
 
 def but_rule(b: Array) -> Array:
@@ -101,48 +90,6 @@ def fixed_point(pi: float, strength: float, noise: float, b: float = 1.0) -> flo
     return high
 
 
-# From sentences to batches
-
-
-def batch(
-    sentences: Sequence[Words], labels: Any, numbers: dict[str, int], clause: Callable[[Words], Words | None] = after_but
-) -> Batch:
-    """Lengths are rounded up to multiples of 8 and the number of clauses to one of 16: few shapes, so few compilations.
-
-    Raises ``ValueError`` where sentences and labels are not equally many, or labels are other than 0 and 1.
-    """
-    labels = numpy.asarray(labels)
-    if labels.shape != (len(sentences),) or not len(sentences):
-        raise ValueError(f"batch: wanted a label for each of {len(sentences)} sentences, got labels of shape {labels.shape}")
-    if wrong := [label for label in labels.tolist() if label not in (0, 1)]:
-        raise ValueError(f"batch: labels are 0, negative, and 1, positive; got {wrong[0]!r}")
-    clauses_of = [(row, b) for row, b in enumerate(map(clause, sentences)) if b is not None]
-    length = max(-(-max(map(len, sentences)) // 8), 1) * 8
-    places = max(-(-len(clauses_of) // 16), 1) * 16
-    clauses = encode([b for _, b in clauses_of] + [()] * (places - len(clauses_of)), numbers, length)
-    rows = numpy.array([row for row, _ in clauses_of] + [len(sentences)] * (places - len(clauses_of)))
-    return Batch(encode(sentences, numbers, length), labels.astype("float32"), clauses, rows)
-
-
-def batches(
-    sentences: Sequence[Words],
-    labels: Any,
-    numbers: dict[str, int],
-    size: int,
-    rng: Generator,
-    clause: Callable[[Words], Words | None] = after_but,
-) -> list[Batch]:
-    """``size`` sentences at a time, of about one length, in random order; a random rest of less than ``size`` is left out."""
-    n = len(sentences)
-    if not 0 < size <= n or len(labels) != n:
-        raise ValueError(f"batches of {size} from {n} sentences with {len(labels)} labels: wanted 1 to {n}, and {n} labels")
-    some = to_numpy(rng.permutation(n))[: n - n % size]
-    lengths = numpy.array([len(sentences[i]) for i in some]) + 8.0 * to_numpy(rng.uniform((len(some),)))
-    groups = some[numpy.argsort(lengths)].reshape(-1, size)
-    shuffled = [groups[i] for i in to_numpy(rng.permutation(len(groups)))]
-    return [batch([sentences[i] for i in group], numpy.asarray(labels)[group], numbers, clause) for group in shuffled]
-
-
 def log_probs(
     model: SentenceCNN, sentences: Sequence[Words], numbers: dict[str, int], rule: Rule, size: int = 200
 ) -> tuple[numpy.ndarray[Any, Any], numpy.ndarray[Any, Any]]:
@@ -151,24 +98,17 @@ def log_probs(
     log_p, log_q = numpy.empty((2, len(order), 2), "float32")
     for at in range(0, len(order), size):
         some = order[at : at + size]
-        used, b = _in_use(batch([sentences[i] for i in some], numpy.zeros(len(some)), numbers, rule.clause))
-        small = _rows(model, used)
+        used, b = in_use(batch([sentences[i] for i in some], numpy.zeros(len(some)), numbers, rule.clause))
+        small = rows_of(model, used)
         logits = small(b.words)
         log_p[some], log_q[some] = to_numpy(log_softmax(logits)), to_numpy(teacher(small, b, logits, rule))
     return log_p, log_q
 
 
-# Training
-
-
-def _rows(model: SentenceCNN, used: Array) -> SentenceCNN:
-    """The model with these rows of its table alone."""
-    return dataclasses.replace(model, embedding=Embedding(take(model.embedding.table, used, axis=0)))
-
-
-def _put_back(model: SentenceCNN, used: Array, small: SentenceCNN) -> SentenceCNN:
-    put(model.embedding.table, used, small.embedding.table)
-    return dataclasses.replace(small, embedding=model.embedding)
+def in_use_with_pi(batch: tuple[Batch, float]) -> tuple[Array, tuple[Batch, Array]]:
+    """For :class:`pydgm.rows.by_rows`: the words that a batch uses, and the batch in numbers of these, with its pi."""
+    used, small = in_use(batch[0])
+    return used, (small, asarray(numpy.float32(batch[1])))
 
 
 def student_loss(rule: Rule | None, dropout: float = 0.5) -> Loss:
@@ -183,41 +123,3 @@ def student_loss(rule: Rule | None, dropout: float = 0.5) -> Loss:
         return distillation_loss(log_p, b.labels, teacher(model, b, logits, rule), pi)
 
     return loss
-
-
-class by_rows(Step):  # noqa: N801  made like train.minimise
-    """A step down ``loss(model, (batch, pi), rng)`` that reads, differentiates and updates those rows of the word table alone
-    which the batch uses, each with its own averages in the optimiser's memory: it costs the same however large the vocabulary
-    is.
-    """
-
-    def __init__(self, loss: Loss, optimizer: Optimizer) -> None:
-        def update(model: SentenceCNN, memory: Any, batch: tuple[Any, ...], rng: Generator) -> tuple[Any, Any, dict[str, Any]]:
-            value, gradient = value_and_grad(loss)(model, batch[0], rng)
-            return *optimizer.update(model, gradient, memory), {"loss": value}
-
-        super().__init__(lambda model, rng: optimizer.init(model), update, f"{text_of(loss)} by rows by {optimizer.name}")
-
-    def advance(self, model: SentenceCNN, memory: Any, average: None, batch: tuple[Any, ...]) -> tuple[Any, Any, None, Any]:
-        ((b, pi),) = batch
-        used, small_batch = _in_use(b)
-        small_memory = memory._replace(**{name: _rows(past, used) for name, past in _averages(memory)})
-        pi = asarray(numpy.float32(pi))
-        small, small_memory, _, numbers = self.compiled(_rows(model, used), small_memory, None, ((small_batch, pi),))
-        past = {name: _put_back(past, used, getattr(small_memory, name)) for name, past in _averages(memory)}
-        return _put_back(model, used, small), small_memory._replace(**past), None, numbers
-
-
-def _in_use(b: Batch) -> tuple[Array, Batch]:
-    """The words that a batch uses, and the batch in numbers of these. Row 0, no word, has no gradient and fills up."""
-    used, places = numpy.unique(numpy.concatenate([[0], b.words.ravel(), b.clauses.ravel()]), return_inverse=True)
-    filled = numpy.zeros(-(-len(used) // 128) * 128, used.dtype)  # few sizes, so few compilations
-    filled[: len(used)] = used
-    words, clauses = numpy.split(places[1:], [b.words.size])
-    return asarray(filled), Batch(
-        *map(asarray, (words.reshape(b.words.shape), b.labels, clauses.reshape(b.clauses.shape), b.rows))
-    )
-
-
-def _averages(memory: Any) -> list[tuple[str, Any]]:
-    return [(name, getattr(memory, name)) for name in ("first", "second") if getattr(memory, name) is not None]
