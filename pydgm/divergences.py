@@ -68,7 +68,8 @@ def kl(p: Any, q: Any) -> Array:
     form = next((form for (a, b), form in _CLOSED_FORMS.items() if isinstance(p, a) and isinstance(q, b)), None)
     if form is None:
         known = ", ".join(f"{a.__name__} and {b.__name__}" for a, b in _CLOSED_FORMS)
-        raise TypeError(f"kl: no closed form for {type(p).__name__} and {type(q).__name__}, only for {known}")
+        hint = "; of vectors, Independent(p, 1) and StandardNormal(d), the sum over the coordinates"
+        raise TypeError(f"kl: no closed form for {type(p).__name__} and {type(q).__name__}, only for {known}{hint}")
     return form(p, q)
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from . import autodiff as ad
 from . import checks, trees
 from .autodiff import Tensor
-from .backend import Array, is_array, is_floating, to_numpy, xp, zeros
+from .backend import Array, arange, is_array, is_floating, to_numpy, xp, zeros
 from .errors import ArgumentError, DomainError, caller, kind_text, shape_text
 from .random import Generator
 
@@ -101,8 +101,8 @@ class Module:
             def __call__(self, x):
                 return x @ self.weight + self.bias
 
-    Fields that hold arrays, modules, or dicts, lists and tuples of these are the tree. Numbers, texts and functions are
-    settings, and so is a field = ``static()``; attributes that are no fields do not pass through transformations. Make a
+    Fields that hold arrays, modules, or dicts, lists and tuples of these are the tree: every array of floats is trained, unless
+    its field = ``nn.static()``, as a mask's should be. Numbers, texts and functions are settings; attributes that are no fields do not pass through transformations. Make a
     changed copy with ``dataclasses.replace(module, field=value)``.
     """
 
@@ -139,6 +139,13 @@ _CHILDREN = (Tensor, Module, dict, list, tuple)
 def double(model: Any) -> Any:
     """The same model in float64, to compare to the last digit."""
     return trees.map(lambda w: ad.astype(w, xp.float64) if is_array(w) and is_floating(w) else w, model)
+
+
+def one_hot(labels: Array, classes: int) -> Array:
+    """Rows with a 1 at the place of each label, an integer from 0 to ``classes`` - 1: (...) -> (..., classes), float32."""
+    checks.array(labels, "one_hot: labels")
+    checks.labels(labels, classes, (), "one_hot")
+    return xp.astype(xp.expand_dims(ad.stop_gradient(labels), axis=-1) == arange(classes, labels), xp.float32)
 
 
 def count_parameters(model: Any) -> int:

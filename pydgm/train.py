@@ -131,8 +131,10 @@ def alternate(*, average: float | None = None, **players: tuple[Loss, Optimizer,
     """A step in which players take turns, in this order: ``alternate(D=(loss, optimizer, 5), G=(loss, optimizer, 1))``.
 
     Each has a loss, an optimiser and a number of updates. ``loss(models, batch, rng)`` sees all models, a dict, and is
-    differentiated in the player's own; models without a player stay as they are. The j-th update of each player in a step
-    takes the step's j-th batch, so that a step takes as many batches as its busiest player makes updates. ``losses[player]``
+    differentiated in the player's own; models without a player stay as they are. A player's learning rate is scheduled by its own
+    updates: five for each step, if it makes five. The j-th update of each player in a step
+    takes the step's j-th batch, so that a step takes as many batches as its busiest player makes updates (a rest that is no whole step is
+    left out). ``losses[player]``
     has one number for each update.
     """
     names, losses = tuple(players), tuple(player[0] for player in players.values() if isinstance(player, tuple))
@@ -159,7 +161,7 @@ def alternate(*, average: float | None = None, **players: tuple[Loss, Optimizer,
         for name, loss, descend, n in zip(names, losses, steps, turns, strict=True):
             each: dict[str, list[Any]] = {}
             for x in batch[:n]:
-                own = _with_numbers(lambda model, x, name=name, loss=loss: loss({**models, name: model}, x, rng))
+                own = _with_numbers(lambda model, x, name=name, loss=loss: loss(_Models({**models, name: model}), x, rng))
                 (value, numbers), gradient = value_and_grad(own, has_aux=True)(models[name], x)
                 models[name], memory[name] = descend(models[name], gradient, memory[name])
                 for key, number in {name: value, **{f"{name}.{k}": n for k, n in numbers.items()}}.items():
@@ -169,6 +171,13 @@ def alternate(*, average: float | None = None, **players: tuple[Loss, Optimizer,
 
     texts = [f"{name}: {n} x {storage.text_of(loss)} by {opt.name}" for name, (loss, opt, n) in players.items()]
     return Step(remember, update, f"alternate {', '.join(texts)}", max(turns), average)
+
+
+class _Models(dict[str, Any]):
+    """All models by name, as a loss sees them."""
+
+    def __missing__(self, name: str) -> Any:
+        raise ArgumentError(f"alternate: the loss asks for the model {name!r}, and there are {', '.join(self)}: name it so")
 
 
 def _with_numbers(loss: Callable[..., Any]) -> Callable[..., tuple[Any, dict[str, Any]]]:

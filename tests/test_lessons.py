@@ -388,3 +388,49 @@ def test_compiled_and_eager_lessons_are_the_same(tmp_path, name) -> None:
         reports += [json.loads(path.read_text()) for path in (tmp_path / f"eager{eager}").glob("*.json")]
     assert reports[0]["claims"] == reports[1]["claims"]
     assert reports[0]["numbers"] == reports[1]["numbers"]
+
+
+TRAINS = '''
+"""A lesson that trains for a second."""
+import matplotlib.pyplot as plt
+import pydgm as dgm
+from pydgm import data, lesson, nn, optim, train
+run = lesson.start("family/trains", __doc__, lecture="L0", figure="none")
+x = run.rng.normal((64, 2))
+step = train.minimise(lambda m, x, rng: dgm.mean((m(x + rng.normal(x.shape)) - 1.0) ** 2), optim.adam(0.01))
+batches = data.Rows(dgm.to_numpy(x)).batches(run.rng, 16, passes=300)
+first = run.train(step, step.init(nn.MLP.init(run.rng, [2, 8, 1]), run.rng), batches, "first part", save_every=0.0)
+second = run.train(step, step.init(first.model, run.rng), batches, "second part", save_every=0.0)
+run.claim("finite", float(second.losses[-1]), "<", 1e9)
+run.finish(plt.figure(), {"losses": second.losses, "first": first.losses})
+'''
+
+
+def test_a_full_run_that_was_killed_goes_on_with_resume(tmp_path) -> None:
+    """In either of its two trainings; the files of a run that has ended are gone."""
+    script, out = tmp_path / "trains.py", tmp_path / "out"
+    script.write_text(TRAINS)
+    assert program(script, "--full", "--out", tmp_path / "whole").returncode == 0
+    whole = json.loads((tmp_path / "whole" / "trains.json").read_text())
+    assert sorted(path.name for path in (tmp_path / "whole").iterdir()) == ["trains.json", "trains.png"]
+    for part in ("first", "second"):
+        kept = out / f".trains-{part}-part.npz"
+        command = [sys.executable, str(script), "--full", "--out", str(out)]
+        with subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL) as child:
+            while not kept.exists() and child.poll() is None:
+                time.sleep(0.002)
+            child.kill()
+        assert kept.exists()
+        done = program(script, "--full", "--resume", "--out", out)
+        assert done.returncode == 0, done.stderr
+        assert json.loads((out / "trains.json").read_text())["numbers"] == whole["numbers"]
+        assert sorted(path.name for path in out.iterdir()) == ["trains.json", "trains.png"]
+    (out / ".trains-first-part.npz").write_bytes(b"of a run that is not gone on with")
+    assert program(script, "--full", "--out", out).returncode == 0  # begins anew
+    (out / ".trains-first-part.npz").write_bytes(b"damaged")
+    done = program(script, "--full", "--resume", "--out", out)
+    assert done.returncode == 2
+    assert "is damaged" in done.stderr
+    for mode in ([], ["--quick"]):
+        assert program(script, *mode, "--out", tmp_path / "quick").returncode == 0
+        assert sorted(path.name for path in (tmp_path / "quick").iterdir()) == ["trains.json", "trains.png"]

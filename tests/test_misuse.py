@@ -19,6 +19,7 @@ import pytest
 import pydgm as dgm
 from pydgm import data, mcmc, nn, optim, train
 from pydgm.bijections import Chain
+from pydgm.data import clauses
 from pydgm.distributions import (
     Bernoulli,
     Categorical,
@@ -615,7 +616,7 @@ MODELS = {
     "RBM too large to count": Misuse(lambda: rbm.log_partition(RBM.init(rng(), 30, 30)), "at most 24", ValueError),
     "AIS of one chain": Misuse(lambda: mcmc.ais(RBM.init(rng(), 6, 3), rng(), chains=1), "at least 2", ValueError),
     "more Gaussians than points": Misuse(lambda: GaussianMixture.init(rng(), X, 9), "9 components from 8 points", ValueError),
-    "labels that are no labels": Misuse(lambda: data.clauses.batch([("a",)], [3], {}), "labels are 0", ValueError),
+    "labels that are no labels": Misuse(lambda: clauses.batch([("a",)], [3], {}), "labels are 0", ValueError),
     "sentence as text": Misuse(lambda: data.sentences.vocabulary(["a b"]), "text.split", TypeError),
     "dropout of everything": Misuse(
         lambda: SentenceCNN.init(rng(), 5, 4, 2)(np.array([[1, 2]]), rng(), 1.0), "dropout", ValueError

@@ -81,7 +81,7 @@ def clip(critic):
     return wgan.clip_weights(critic, CLIP)
 
 
-penalised_loss = functools.partial(wgan.critic_loss, penalty=LAMBDA)
+penalised_loss = functools.partial(wgan.penalized_critic_loss, penalty=LAMBDA)
 critic, clipped = (nn.MLP.init(run.rng, [1, 64, 1], dgm.relu) for _ in range(2))
 steps = run.pick(quick=400, default=2000)
 critic = fit(penalised_loss, {"critic": critic}, steps, batch=512, rate=1e-2, what="critic, gradient penalty")

@@ -24,6 +24,7 @@ class Likelihood(NamedTuple):
     low: float
     high: float
     kind: str
+    row_error: float = math.nan
 
     def bits_per_dimension(self, dimensions: int) -> float:
         """-nats / (dimensions log 2): how many bits a code of that model takes for each pixel."""
@@ -33,26 +34,33 @@ class Likelihood(NamedTuple):
 def likelihood(model: Any, x: Any, rng: Generator, size: int = 1000) -> Likelihood:
     """The likelihood of the rows ``x``, an array or :class:`pydgm.data.Rows`, under ``model``.
 
-    Exact where the model has ``log_prob(x)``, which is asked about ``size`` rows at a time. A model whose likelihood can only
+    A pair (x, labels) is for conditional models, whose methods take both. Exact where the model has ``log_prob(x)``, which is
+    asked about ``size`` rows at a time. A model whose likelihood can only
     be bounded or estimated has a method ``likelihood(x, rng)``, which says what it gives.
     """
-    rows = asarray(getattr(x, "x", x))
+    rows = tuple(map(asarray, x)) if isinstance(x, tuple) else (asarray(getattr(x, "x", x)),)
     if hasattr(model, "likelihood"):
-        result: Likelihood = model.likelihood(rows, rng)
+        result: Likelihood = model.likelihood(*rows, rng)
         return result
     if not hasattr(model, "log_prob"):
         raise ArgumentError(f"likelihood: wanted a model with log_prob(x) or likelihood(x, rng), got {kind_text(model)}")
-    return exact([to_numpy(model.log_prob(part)) for part in chunks(rows, size)])
+    parts = zip(*[chunks(part, size) for part in rows], strict=True)
+    return exact([to_numpy(model.log_prob(*part)) for part in parts])
 
 
 def exact(log_p: Any) -> Likelihood:
     """Of log densities, in parts (n,) each, that hold for the rows one by one."""
-    nats = float(numpy.concatenate(log_p).astype("float64").mean())
-    return Likelihood(nats, nats, nats, "exact")
+    each = numpy.concatenate(log_p).astype("float64")
+    nats = float(each.mean())
+    return Likelihood(nats, nats, nats, "exact", _error(each))
 
 
 def bound(first: Any, second: Any) -> Likelihood:
     """Of two independent estimates (n,) of a lower bound of each row: their difference tells how noisy their mean is."""
     first, second = (numpy.asarray(to_numpy(x), "float64") for x in (first, second))
     nats, noise = float((first + second).mean()) / 2.0, float((first - second).std()) / 2.0
-    return Likelihood(nats, nats - 3.0 * noise / math.sqrt(len(first)), math.inf, "bound")
+    return Likelihood(nats, nats - 3.0 * noise / math.sqrt(len(first)), math.inf, "bound", _error(0.5 * (first + second)))
+
+
+def _error(each: Any) -> float:
+    return float(each.std(ddof=1)) / math.sqrt(len(each)) if len(each) > 1 else math.nan

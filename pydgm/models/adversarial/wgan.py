@@ -29,12 +29,19 @@ def distance(critic: Network, real: Array, fake: Array) -> Array:
     return mean(critic(real)) - mean(critic(fake))
 
 
-def critic_loss(models: Models, real: Array, rng: Generator, penalty: float = 0.0) -> Array:
-    """-(E_p[f(x)] - E_q[f(G(z))]) + lambda E[(|grad f| - 1)^2], lambda being ``penalty``; with as many generated samples as
-    real."""
+def critic_loss(models: Models, real: Array, rng: Generator) -> Array:
+    """-(E_p[f(x)] - E_q[f(G(z))]), with as many generated samples as real ones.
+
+    By itself it has no bound: the critic's weights have to be clipped after each update, ``optim.project(optimizer,
+    functools.partial(clip_weights, c=0.01))``. :func:`penalized_critic_loss` keeps the critic Lipschitz in the other way.
+    """
+    return -distance(models["critic"], real, models["G"].sample(rng, real.shape[0]))
+
+
+def penalized_critic_loss(models: Models, real: Array, rng: Generator, penalty: float = 10.0) -> Array:
+    """-(E_p[f(x)] - E_q[f(G(z))]) + lambda E[(|grad f| - 1)^2], lambda being ``penalty`` (WGAN-GP: Gulrajani et al. 2017)."""
     critic, fake = models["critic"], models["G"].sample(rng, real.shape[0])
-    loss = -distance(critic, real, fake)
-    return loss + penalty * gradient_penalty(critic, real, fake, rng) if penalty else loss
+    return -distance(critic, real, fake) + penalty * gradient_penalty(critic, real, fake, rng)
 
 
 def generator_loss(models: Models, real: Array, rng: Generator) -> Array:
