@@ -22,13 +22,15 @@ class Bijection(Module):
 
     def forward_and_log_det(self, z: Array) -> tuple[Array, Array]:
         """f(z) and log |det df/dz|."""
-        raise NotImplementedError(f"{type(self).__name__} has no forward_and_log_det(z), which returns f(z) and log |det df/dz|")
+        raise NotImplementedError(
+            f"{type(self).__name__} has no forward_and_log_det(z), which returns f(z) and log |det df/dz|"
+        )
 
     def inverse_and_log_det(self, x: Array) -> tuple[Array, Array]:
         """f^-1(x) and log |det df^-1/dx|."""
         raise NotImplementedError(
-            f"{type(self).__name__} has no inverse_and_log_det(x), which returns f^-1(x) and log |det df^-1/dx|: without it a flow "
-            "can be sampled from, but gives x no density"
+            f"{type(self).__name__} has no inverse_and_log_det(x), which returns f^-1(x) and log |det df^-1/dx|: without it a "
+            "flow can be sampled from, but gives x no density"
         )
 
     def forward(self, z: Array) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -35,9 +36,10 @@ def write(folder: Path, files: dict[str, Callable[[Any], Any]]) -> None:
     with _alone_in(folder):
         try:
             for name, content in files.items():
-                for left in folder.glob(f".{name}.*"):  # of a run that was killed
-                    left.unlink()
-                handle, beside = tempfile.mkstemp(dir=folder, prefix=f".{name}.")
+                for left in folder.glob(f".{glob.escape(name)}.*.tmp"):  # of a run that was killed
+                    if left.is_file():
+                        left.unlink()
+                handle, beside = tempfile.mkstemp(dir=folder, prefix=f".{name}.", suffix=".tmp")
                 ready[name] = Path(beside)
                 with os.fdopen(handle, "wb") as file:
                     content(file)

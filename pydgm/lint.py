@@ -71,6 +71,20 @@ def check_losses(numbers: dict[str, Any], made: int) -> None:
                 )
 
 
+def check_numbers(value: Any, numbers: Any) -> None:
+    """What a loss returns: a number, or a number and a dict of further ones under names of their own."""
+    wanted = 'a loss returns a number, or (number, {"name": number, ...})'
+    if isinstance(value, tuple):
+        raise ArgumentError(f"train: {wanted}; got {len(value)} results")
+    if not isinstance(numbers, dict):
+        raise ArgumentError(f"train: {wanted}; got a number and {kind_text(numbers)}")
+    for name, number in numbers.items():
+        if not isinstance(name, str) or not name.isidentifier() or name in ("loss", "validation", "validation_step"):
+            raise ArgumentError(f"train: {name!r} cannot be logged: wanted a word that is not in the log already")
+        if getattr(number, "shape", ()) != () or not (is_array(number) or isinstance(number, int | float)):
+            raise ArgumentError(f"train: {name} cannot be logged: wanted one number, got {shape_text(number)}")
+
+
 def check_finite(model: Any) -> None:
     """The model that a run ends with."""
     for w, path in zip(trees.leaves(model), trees.paths(trees.flatten(model)[1], "model"), strict=True):

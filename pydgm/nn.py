@@ -101,9 +101,9 @@ class Module:
             def __call__(self, x):
                 return x @ self.weight + self.bias
 
-    Fields that hold arrays, modules, or dicts, lists and tuples of these are the tree: every array of floats is trained, unless
-    its field = ``nn.static()``, as a mask's should be. Numbers, texts and functions are settings; attributes that are no fields do not pass through transformations. Make a
-    changed copy with ``dataclasses.replace(module, field=value)``.
+    Fields that hold arrays, modules, or dicts, lists and tuples of these are the tree: every array of floats is trained,
+    unless its field = ``nn.static()``, as a mask's should be. Numbers, texts and functions are settings; attributes that are
+    no fields do not pass through transformations. Make a changed copy with ``dataclasses.replace(module, field=value)``.
     """
 
     _fields: ClassVar[tuple[tuple[str, bool], ...]] = ()  # name, and whether it is static

@@ -15,18 +15,20 @@ import math
 import os
 import threading
 import time
+import warnings
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy
 
-from . import lint, storage, trees
+from . import checks, lint, storage, trees
 from .autodiff import Tensor, value_and_grad
 from .backend import Array, copy, is_array, seen, to_numpy, xp
 from .compile import compile
-from .errors import ArgumentError, DataError, NaNError, kind_text, shape_text
+from .errors import ArgumentError, DataError, NaNError, caller, kind_text, shape_text
 from .optim import Optimizer
 from .random import Generator
 
@@ -76,11 +78,12 @@ class Step:
         batches: int = 1,
         average: float | None = None,
     ) -> None:
-        if average is not None and not 0.0 < average < 1.0:
+        if average is not None and not (isinstance(average, float) and 0.0 < average < 1.0):
             raise ArgumentError(f"train: average is how much of the past is kept, between 0 and 1, 0.999 say; got {average!r}")
-        self.name, self.batches = name, batches
+        self.name, self.batches, self.update = name, batches, update
         self._remember, self._averages = remember, average is not None
-        self._lock = threading.RLock()  # the generator below serves one run at a time
+        self._lock = threading.Lock()  # the generator below serves one run at a time
+        self._runs_in: int | None = None  # which thread's
         self._rng = rng = Generator(0)  # set to where the state's noise stands, before it is drawn from
 
         def step(model: Tree, memory: Tree, averaged: Tree, batch: tuple[Any, ...]) -> tuple[Tree, Tree, Tree, dict[str, Any]]:
@@ -90,6 +93,20 @@ class Step:
             return model, memory, averaged, numbers
 
         self.compiled = compile(step, donate=(0, 1, 2))
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """One run at a time; a run inside of another one of the same step would take its noise."""
+        if self._runs_in == threading.get_ident():
+            raise RuntimeError(
+                f"train: a run of this step inside of another, in validate or a batch: make another step {caller()}"
+            )
+        with self._lock:
+            self._runs_in = threading.get_ident()
+            try:
+                yield
+            finally:
+                self._runs_in = None
 
     def advance(
         self, model: Tree, memory: Tree, average: Tree, batch: tuple[Any, ...]
@@ -131,13 +148,14 @@ def alternate(*, average: float | None = None, **players: tuple[Loss, Optimizer,
     """A step in which players take turns, in this order: ``alternate(D=(loss, optimizer, 5), G=(loss, optimizer, 1))``.
 
     Each has a loss, an optimiser and a number of updates. ``loss(models, batch, rng)`` sees all models, a dict, and is
-    differentiated in the player's own; models without a player stay as they are. A player's learning rate is scheduled by its own
-    updates: five for each step, if it makes five. The j-th update of each player in a step
-    takes the step's j-th batch, so that a step takes as many batches as its busiest player makes updates (a rest that is no whole step is
-    left out). ``losses[player]``
-    has one number for each update.
+    differentiated in the player's own; models without a player stay as they are. A player's learning rate is scheduled by its
+    own updates: five for each step, if it makes five. The j-th update of each player in a step takes the step's j-th batch,
+    so that a step takes as many batches as its busiest player makes updates (a rest that is no whole step is left out).
+    ``losses[player]`` has one number for each update.
     """
     names, losses = tuple(players), tuple(player[0] for player in players.values() if isinstance(player, tuple))
+    if bad := {"loss", "validation", "validation_step"} & set(players):
+        raise ArgumentError(f"alternate: {', '.join(bad)} is a name in the log already: call the player by another")
     if not players:
         raise ArgumentError("alternate: wanted the players by name, D=(loss, optimizer, 1)")
     for name, player in players.items():
@@ -151,9 +169,8 @@ def alternate(*, average: float | None = None, **players: tuple[Loss, Optimizer,
 
     def remember(models: Tree, rng: Generator) -> Tree:
         if not isinstance(models, dict) or not set(players) <= set(models):
-            raise ArgumentError(
-                f"alternate: wanted the models by name, a dict with {', '.join(players)}; got {kind_text(models)}"
-            )
+            given = f"one with {', '.join(map(str, models))}" if isinstance(models, dict) else kind_text(models)
+            raise ArgumentError(f"alternate: wanted the models by name, a dict with {', '.join(players)}; got {given}")
         return {name: init(models[name]) for name, init in zip(names, inits, strict=True)}
 
     def update(models: Tree, memory: Tree, batch: tuple[Any, ...], rng: Generator) -> tuple[Tree, Tree, dict[str, Any]]:
@@ -183,7 +200,8 @@ class _Models(dict[str, Any]):
 def _with_numbers(loss: Callable[..., Any]) -> Callable[..., tuple[Any, dict[str, Any]]]:
     def both(model: Tree, *rest: Any) -> tuple[Any, dict[str, Any]]:
         result = loss(model, *rest)
-        value, numbers = result if isinstance(result, tuple) else (result, {})
+        value, numbers = result if isinstance(result, tuple) and len(result) == 2 else (result, {})
+        lint.check_numbers(value, numbers)
         if type(value) is not Tensor:
             raise ArgumentError(
                 f"train: the loss does not depend on the model: it is {shape_text(seen(value))} for any weights"
@@ -224,28 +242,36 @@ def run(
     the broadcasting, where the step is compiled.
     """
     lint.check_run(step, Step, state, State, batches, save)
+    checks.count(validate_every, "run: validate_every")
     best = state.best if validate is None or state.best is not None else _own(state.model)
-    state = State(_own(state.model), _own(state.memory), state.noise, state.step, state.log, _own(state.average), best)
-    start, origin = int(state.step), {} if save is None else _origin(step, state, batches)
-    if save is not None and Path(save).exists():
-        state = _resumed(save, state, origin)
+    past = state.average if state.average is not None else state.model  # averages begin where the model is
+    average = _own(past) if step._averages else None
+    state = State(_own(state.model), _own(state.memory), state.noise, state.step, state.log, average, best)
+    start, origin = int(state.step), {} if save is None else _origin(step, state, batches, validate, validate_every)
+    if save is not None:
+        if Path(save).exists():
+            state = _resumed(save, state, origin)
+        else:
+            _save(save, state, origin)  # what cannot be written is said before the work, not after it
     log, saved_at = _Log(state.log), time.monotonic()
-    with step._lock:
+    with step.alone():
         step._rng.restore(state.noise)
         model, memory, average, best, made = state.model, state.memory, state.average, state.best, int(state.step)
         first = True
         for batch in _grouped(batches, step.batches, made - start, what):
             if first:
                 lint.check_batch(batch)
+            calls = step.compiled.calls
             model, memory, average, numbers = step.advance(model, memory, average, batch)
-            if first and step.compiled.traces:
+            if first and step.compiled.calls > calls:
                 lint.check_meetings(*step.compiled.recorded)
             first, made = False, made + 1
             log.append(numbers, made)
             if validate is not None and made % validate_every == 0:
                 best = log.validated(validate, model if average is None else average, best, made)
             if save is not None and time.monotonic() - saved_at > save_every:
-                _save(save, State(model, memory, step._rng.state(), numpy.int64(made), log.arrays(), average, best), origin)
+                now = State(model, memory, step._rng.state(), numpy.int64(made), log.arrays(), average, best)
+                _save(save, now, origin, warn=True)
                 saved_at = time.monotonic()
         noise = step._rng.state()
     if made == start:
@@ -255,7 +281,7 @@ def run(
     lint.check_finite(model)
     state = State(model, memory, noise, numpy.int64(made), log.arrays(), average, best)
     if save is not None:
-        _save(save, state, origin)
+        _save(save, state, origin, warn=True)
     return state
 
 
@@ -288,7 +314,10 @@ class _Log:
 
     def validated(self, validate: Callable[[Tree], Any], model: Tree, best: Tree, made: int) -> Tree:
         """The best model so far, now that this one is validated, too."""
-        value = float(to_numpy(validate(_own(model))))
+        result = validate(_own(model))
+        if getattr(result, "shape", ()) != () or not (is_array(result) or isinstance(result, int | float)):
+            raise ArgumentError(f"train: validate(model) gives one number, lower for a better model; got {shape_text(result)}")
+        value = float(to_numpy(result))
         if not math.isfinite(value):
             raise NaNError(f"train: validate gave {value} at step {made}")
         before = [float(x.min()) for x in self.parts.get("validation", []) if x.size]
@@ -340,24 +369,39 @@ def _grouped(batches: Iterable[Any] | int, size: int, done: int, what: str) -> I
     return bar
 
 
-def _origin(step: Step, state: State, batches: Any) -> dict[str, str]:
+def _origin(step: Step, state: State, batches: Any, validate: Any, validate_every: int) -> dict[str, str]:
     """What a run began with, in words: two runs with the same origin give the same bits."""
     content = 0
     leaves, structure = trees.flatten(state._replace(log={}, best=None))
     for x in leaves:
         content = zlib.crc32(to_numpy(x).tobytes(), content)
     made_of = zlib.crc32(repr(storage.describe(structure)).encode())
-    told = getattr(batches, "name", "")
+    told = batches.name() if hasattr(batches, "name") else ""
     if isinstance(batches, int):
         told = f"{batches} steps"
     elif not told:
-        first = [to_numpy(x).tobytes() for x in trees.leaves(batches[0])] if len(batches) else []
-        told = f"{len(batches)}, the first being {zlib.crc32(b''.join(first)):08x}"
-    return {"step": step.name, "batches": told, "model and noise": f"{made_of:08x} {content:08x}"}
+        crc = 0
+        for x in trees.leaves(list(batches)):
+            crc = zlib.crc32(to_numpy(x).tobytes(), crc)
+        told = f"{len(batches)}, {crc:08x}"
+    checked = (
+        "none" if validate is None else f"{storage.text_of(validate)} {storage.fingerprint(validate)} every {validate_every}"
+    )
+    return {
+        "step": f"{step.name} {storage.fingerprint(step.update)}",
+        "batches": told,
+        "model and noise": f"{made_of:08x} {content:08x}",
+        "validation": checked,
+    }
 
 
-def _save(path: Any, state: State, origin: dict[str, str]) -> None:
-    storage.save(path, {"began with": origin, "state": state})
+def _save(path: Any, state: State, origin: dict[str, str], warn: bool = False) -> None:
+    try:
+        storage.save(path, {"began with": origin, "state": state})
+    except OSError as error:
+        if not warn:
+            raise DataError(f"run: {path} cannot be written: {error.strerror}") from None
+        warnings.warn(f"the run could not be saved to {path} ({error.strerror}); it goes on", RuntimeWarning, stacklevel=3)
 
 
 def _resumed(path: Any, state: State, origin: dict[str, str]) -> State:

@@ -207,7 +207,7 @@ def test_nothing_half_written_when_drawing_fails(tmp_path) -> None:
         raise RuntimeError("disk on fire")
 
     (tmp_path / "a.png").write_bytes(b"old")
-    (tmp_path / ".a.png.left").write_bytes(b"of a run that was killed")
+    (tmp_path / ".a.png.left.tmp").write_bytes(b"of a run that was killed")
     with pytest.raises(RuntimeError, match="on fire"):
         files.write(tmp_path, {"a.png": lambda file: file.write(b"new"), "a.json": breaks})
     assert (tmp_path / "a.png").read_bytes() == b"old"
@@ -425,8 +425,11 @@ def test_a_full_run_that_was_killed_goes_on_with_resume(tmp_path) -> None:
         assert done.returncode == 0, done.stderr
         assert json.loads((out / "trains.json").read_text())["numbers"] == whole["numbers"]
         assert sorted(path.name for path in out.iterdir()) == ["trains.json", "trains.png"]
-    (out / ".trains-first-part.npz").write_bytes(b"of a run that is not gone on with")
-    assert program(script, "--full", "--out", out).returncode == 0  # begins anew
+    (out / ".trains-first-part.npz").write_bytes(b"hours of work")
+    done = program(script, "--full", "--seed", 1, "--out", out)
+    assert done.returncode == 2
+    assert "go on with --resume, or delete it" in done.stderr
+    assert (out / ".trains-first-part.npz").read_bytes() == b"hours of work"
     (out / ".trains-first-part.npz").write_bytes(b"damaged")
     done = program(script, "--full", "--resume", "--out", out)
     assert done.returncode == 2

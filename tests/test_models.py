@@ -70,7 +70,9 @@ def test_gan_losses_are_the_lectures() -> None:
     assert float(gan.generator_loss(models, real, noise)) == pytest.approx(-np.log(D[1]).mean())
     assert float(wgan.critic_loss(models, real, noise)) == pytest.approx((d(fake) - d(real)).mean())
     penalty = wgan.gradient_penalty(d, real, fake, random())
-    assert float(wgan.penalized_critic_loss(models, real, random())) == pytest.approx((d(fake) - d(real)).mean() + 10.0 * penalty)
+    assert float(wgan.penalized_critic_loss(models, real, random())) == pytest.approx(
+        (d(fake) - d(real)).mean() + 10.0 * penalty
+    )
     assert float(wgan.generator_loss(models, real, noise)) == pytest.approx(-d(fake).mean())
 
 

@@ -80,6 +80,37 @@ def test_another_model_is_refused(tmp_path, name) -> None:
     assert all((a == b).all() for a, b in zip(trees.leaves(kept), trees.leaves(other), strict=True))
 
 
+def test_a_function_is_known_by_its_name_alone(tmp_path) -> None:
+    """Another version of it, or of Python, does not make a saved model unreadable."""
+
+    def swish(x):
+        return x * dgm.sigmoid(x)
+
+    old = swish
+
+    def swish(x):  # type: ignore[no-redef]
+        """The same, with a docstring and another line."""
+        y = dgm.sigmoid(x)
+        return x * y
+
+    dgm.save(tmp_path / "m.npz", nn.MLP.init(random(), [2, 3, 1], old))
+    assert dgm.load(tmp_path / "m.npz", like=nn.MLP.init(random(1), [2, 3, 1], swish)).activation is swish
+
+
+def test_other_files_of_the_folder_are_left_alone(tmp_path) -> None:
+    for name in (".model.backup", ".model.npz.mine"):
+        (tmp_path / name).write_text("mine")
+    (tmp_path / ".model.npz.folder.tmp").mkdir()
+    (tmp_path / ".model.npz.abc.tmp").write_text("left of a process that was killed")
+    dgm.save(tmp_path / "model.npz", np.ones(2))
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        ".model.backup",
+        ".model.npz.folder.tmp",
+        ".model.npz.mine",
+        "model.npz",
+    ]
+
+
 def test_settings_are_compared(tmp_path) -> None:
     w = np.zeros(2)
     dgm.save(tmp_path / "s.npz", Small(w, 0.2, np.ones(3)))

@@ -8,13 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import pydgm as dgm
-from pydgm import data, nn, optim, train, trees
+from pydgm import data, nn, optim, storage, train, trees
 from pydgm.errors import DataError
 
 ROOT = Path(__file__).parents[1]
@@ -268,25 +269,184 @@ def spread(model) -> float:
     return float(np.mean((model(X) - Y) ** 2))
 
 
+class Breaking(Sequence):
+    """Batches that cannot be had from ``stop`` on."""
+
+    def __init__(self, batches, stop: int) -> None:
+        self.batches, self.stop, self.name = batches, stop, batches.name
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, i):
+        if i >= self.stop:
+            raise InterruptedError
+        return self.batches[i]
+
+
+BETA, SCALES = 1.0, {"beta": 1.0}
+
+
+class Weighted:
+    def __init__(self, beta: float) -> None:
+        self.beta = beta
+
+    def __call__(self, model, x, rng):
+        return self.beta * dgm.mean(model(x) ** 2)
+
+    def loss(self, model, x, rng):
+        return self(model, x, rng)
+
+
+def by_global(model, x, rng):
+    return BETA * SCALES["beta"] * dgm.mean(model(x) ** 2)
+
+
+def by_default(beta):
+    def loss(model, x, rng, beta=beta):
+        return beta * dgm.mean(model(x) ** 2)
+
+    return loss
+
+
+def by_array(beta):
+    weight = np.array(beta)
+    return lambda model, x, rng: weight * dgm.mean(model(x) ** 2)
+
+
+CHANGED = {
+    "a global number": (lambda b: by_global, lambda m: m.setattr("tests.test_train.BETA", 2.0)),
+    "a global dict": (lambda b: by_global, lambda m: m.setitem(SCALES, "beta", 2.0)),
+    "a default argument": (by_default, None),
+    "an array of an outer function": (by_array, None),
+    "an attribute": (Weighted, None),
+    "a method's object": (lambda b: Weighted(b).loss, None),
+}
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_a_changed_loss_is_another_run(tmp_path, monkeypatch, name) -> None:
+    make, change = CHANGED[name]
+    path = tmp_path / "run.npz"
+
+    def run(beta: float) -> train.State:
+        step = train.minimise(make(beta), optim.sgd(0.1))
+        return train.run(step, step.init(mlp(), random()), [X] * 5, save=path)
+
+    first = run(1.0)
+    assert same(run(1.0), first)
+    if change is not None:
+        change(monkeypatch)
+    with pytest.raises(DataError, match=r"another run: began with.step is"):
+        run(2.0)
+
+
+def test_other_data_schedules_and_validation_are_another_run(tmp_path) -> None:
+    def run(name, rows=X, later=X, rate=lambda t: 0.1, validate=None) -> None:
+        step = train.minimise(lambda m, x, rng: dgm.mean(m(x) ** 2), optim.sgd(optim.warm_up(3, rate)))
+        rng = random()
+        batches = data.Rows(rows).batches(rng, 8) if name == "rows" else [X, later, X]
+        train.run(step, step.init(mlp(), rng), batches, save=tmp_path / name, validate=validate)
+
+    for name, other in {
+        "rows": {"rows": 10.0 * X},
+        "list": {"later": 2.0 * X},
+        "rate": {"rate": lambda t: 0.01},
+        "validate": {"validate": lambda m: 1.0},
+    }.items():
+        run(name)
+        run(name)
+        with pytest.raises(DataError, match="another run"):
+            run(name, **other)
+
+
+def test_what_cannot_be_written_is_said_before_the_work(tmp_path, monkeypatch) -> None:
+    step, done = train.minimise(squares_of_rows, optim.adam()), []
+
+    class Counted(Breaking):
+        def __getitem__(self, i):
+            done.append(i)
+            return self.batches[i]
+
+    batches = Counted(ROWS.batches(random(), 10), 0)
+    for path in (tmp_path / "no" / "run.npz", tmp_path):
+        with pytest.raises(DataError):
+            train.run(step, step.init(mlp(), random()), batches, save=path)
+    assert not done
+    whole, real = train.run(step, step.init(mlp(), random()), batches), storage.save
+
+    def full(path, tree) -> None:
+        if tree["state"].step > 3:
+            raise OSError(28, "No space left on device")
+        real(path, tree)
+
+    monkeypatch.setattr(storage, "save", full)
+    with pytest.warns(RuntimeWarning, match="No space left on device.*it goes on"):
+        kept = train.run(step, step.init(mlp(), random()), batches, save=tmp_path / "run.npz", save_every=0.0)
+    assert same(kept, whole)
+
+
+def test_averages_that_come_and_go() -> None:
+    """A run goes on with an average only where its step has one: none is returned, or validated, that stands still."""
+    with_average = train.minimise(squares_of_rows, optim.adam(), average=0.9)
+    without = train.minimise(squares_of_rows, optim.adam())
+    first = train.run(with_average, with_average.init(mlp(), random()), [X] * 5)
+    then = train.run(without, first, [X] * 5, validate=spread, validate_every=5)
+    assert then.average is None
+    assert then.log["validation"][0] == pytest.approx(spread(then.model))
+    again = train.run(with_average, then, [X] * 1)
+    w, a, new = (trees.leaves(t)[0] for t in (then.model, again.average, again.model))
+    np.testing.assert_allclose(a, 0.9 * w + 0.1 * new, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("returned", "said"),
+    [
+        (lambda v: (v, 1.0, 2.0), "got 3 results"),
+        (lambda v: (v, v), "got a number and"),
+        (lambda v: (v, {"loss": v}), "'loss' cannot be logged"),
+        (lambda v: (v, {"validation": v}), "'validation' cannot be logged"),
+        (lambda v: (v, {"d'": v}), "cannot be logged"),
+        (lambda v: (v, {"a": None}), "a cannot be logged: wanted one number, got None"),
+        (lambda v: (v, {"a": {"b": v}}), "a cannot be logged"),
+    ],
+)
+def test_what_a_loss_may_return(returned, said) -> None:
+    step = train.minimise(lambda w, x, rng: returned(dgm.sum((w - x) ** 2)), optim.sgd(0.1))
+    with pytest.raises(TypeError, match=said):
+        train.run(step, step.init(np.zeros(2), random()), [np.ones(2)] * 3)
+
+
+def test_a_run_inside_of_its_own_step_is_refused() -> None:
+    step = train.minimise(squares_of_rows, optim.adam())
+    state = step.init(mlp(), random())
+    with pytest.raises(RuntimeError, match="make another step"):
+        train.run(step, state, [X] * 4, validate=lambda m: train.run(step, state, [X]).losses[0], validate_every=2)
+    assert train.run(step, state, [X]).step == 1  # and the step can be used again
+
+
+def test_labels_are_looked_at_in_every_run_of_a_step() -> None:
+    """Also in the second, which finds the program ready; and an eager run is not judged by an older program."""
+    step = train.minimise(lambda m, b, rng: dgm.mean((m(b[0]) - b[1]) ** 2), optim.adam())
+    state = step.init(mlp(), random())
+    for _ in range(2):
+        with pytest.raises(ValueError, match="of the batch meets"):
+            train.run(step, state, [(X, Y[:, 0])] * 3)
+    with dgm.eager():
+        assert train.run(step, state, [(X, Y)] * 3).step == 3
+
+
 def test_a_saved_run_goes_on_to_the_same_bits(tmp_path) -> None:
     whole = saved(None)
     for stop in (1, 7, 23):
         path = tmp_path / f"{stop}.npz"
 
-        calls = []
-
-        def validate(model, stop=stop, calls=calls):
-            calls.append(0)
-            if len(calls) > stop // 5:
-                raise InterruptedError
-            return spread(model)
-
         step = train.minimise(squares_of_rows, optim.clip(optim.adam(optim.linear(0.01, 0.0, 24)), 1.0), average=0.9)
         rng = random()
         state = step.init(nn.MLP.init(rng, [2, 8, 1], dgm.tanh), rng)
-        batches = ROWS.batches(rng, 10, passes=4)
+        batches = Breaking(ROWS.batches(rng, 10, passes=4), stop)
         with pytest.raises(InterruptedError):
-            train.run(step, state, batches, save=path, save_every=0.0, validate=validate, validate_every=5)
+            train.run(step, state, batches, save=path, save_every=0.0, validate=spread, validate_every=5)
         assert same(saved(path), whole)
         assert same(saved(path), whole)  # and once it has ended, it is only read
     assert [file.suffix for file in tmp_path.iterdir()] == [".npz"] * 3

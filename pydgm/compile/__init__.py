@@ -92,6 +92,11 @@ class Compiled:
         self.__doc__, self.__name__ = function.__doc__, getattr(function, "__name__", "function")
 
     @property
+    def calls(self) -> int:
+        """How often a compiled program has run: calls that run as they are written do not count."""
+        return self._calls
+
+    @property
     def source(self) -> str:
         """The program that ran last, as Python; it runs where :attr:`constants` are defined."""
         return self._program.source

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,6 +21,10 @@ class Rows:
 
     x: numpy.ndarray[Any, Any]
     labels: numpy.ndarray[Any, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if self.labels is not None and len(self.labels) != len(self.x):
+            raise ValueError(f"Rows: {len(self.x)} examples and {len(self.labels)} labels")
 
     def __len__(self) -> int:
         return len(self.x)
@@ -52,10 +57,11 @@ class Batches(Sequence[Any]):
         self._seed = [int(to_numpy(word)) for word in rng.integers(0, 2**31, (4,))]
         self._order = functools.lru_cache(maxsize=2)(self._shuffled)  # of this pass, and of the one before
 
-    @property
     def name(self) -> str:
-        """What they are, for a run that is to go on: :func:`pydgm.train.run`."""
-        return f"{len(self)} of {self._size} from {len(self._rows)} rows, seed {self._seed}"
+        """What they are, to the last bit, for a run that is to go on: :func:`pydgm.train.run`."""
+        parts = [part for part in (self._rows.x, self._rows.labels if self._labels else None) if part is not None]
+        crc = zlib.crc32(b"".join([f"{part.dtype}{part.shape}".encode() + part.tobytes() for part in parts]))
+        return f"{len(self)} of {self._size} from {len(self._rows)} rows {crc:08x}, seed {self._seed}"
 
     def __len__(self) -> int:
         return self._each * self._passes

@@ -157,8 +157,8 @@ class Run:
         save = None if self.mode != "full" else self._out / f".{self.name.rpartition('/')[2]}-{what.replace(' ', '-')}.npz"
         if save is not None:
             self._saved.append(save)
-            if not self.resume:
-                save.unlink(missing_ok=True)
+            if save.exists() and not self.resume:
+                refuse(f"{save} is of a run that was interrupted: go on with --resume, or delete it")
         try:
             return training.run(step, state, batches, what=what, save=save, **options)
         except data.DataError as error:
