@@ -175,15 +175,22 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--again", action="store_true", help="measure also what is kept already")
     parser.add_argument("--json", metavar="FILE", type=Path, default=KEPT, help="where results are kept (default: %(default)s)")
     options = parser.parse_args(argv)
+    if options.seeds < 1:
+        parser.error("--seeds: wanted 1 or more")
+    if not options.json.absolute().parent.is_dir():
+        parser.error(f"--json {options.json}: there is no such folder")
+    if not any(data in options.data for name in options.model for data in MODELS[name][1]):
+        parser.error(f"none of {', '.join(options.model)} is trained on {', '.join(options.data)}")
     try:
         kept = json.loads(options.json.read_text(encoding="utf-8")) if options.json.exists() else []
-    except ValueError as error:
+        rows = {(row["model"], row["data"]): row for row in kept}
+        _ = [(DATA.index(data), list(MODELS).index(name)) for name, data in rows]
+    except (ValueError, TypeError, KeyError) as error:
         print(f"error: {options.json} is no file of results: {error}", file=sys.stderr)
         return 2
-    rows = {(row["model"], row["data"]): row for row in kept}
     for name in options.model:
         for data in [data for data in MODELS[name][1] if data in options.data]:
-            if (name, data) in rows and not options.again:
+            if (name, data) in rows and rows[name, data]["seeds"] >= options.seeds and not options.again:
                 continue
             try:
                 rows[name, data] = measure(name, data, options.seeds)

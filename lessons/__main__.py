@@ -12,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from pydgm.files import closed_pipe
 from pydgm.lesson import add_options, status
 from pydgm.lesson.claims import as_markdown
 
@@ -73,7 +74,7 @@ def main(argv: list[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except BrokenPipeError:
-        return status.closed_pipe()
+        return closed_pipe()
     except KeyboardInterrupt:
         return status.INTERRUPT
 

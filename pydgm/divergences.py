@@ -29,6 +29,8 @@ def _bernoulli(p: Bernoulli, q: Bernoulli) -> Array:
 
 
 def _categorical(p: Categorical, q: Categorical) -> Array:
+    if p.logits.shape[-1] != q.logits.shape[-1]:
+        raise ShapeError(f"kl: {p.logits.shape[-1]} symbols and {q.logits.shape[-1]}")
     log_p, log_q = ad.log_softmax(p.logits), ad.log_softmax(q.logits)
     some = ad.isfinite(log_p)
     return ad.sum(ad.exp(log_p) * (ad.where(some, log_p, 0.0) - ad.where(some, log_q, 0.0)), axis=-1)

@@ -17,6 +17,7 @@ import numpy
 from .autodiff import exp, expand_dims, grad, square, stop_gradient, sum, where
 from .backend import Array, to_float, to_numpy, zeros
 from .compile import compile
+from .errors import ShapeError, shape_text
 from .metrics import Likelihood
 from .nn import Module
 from .random import Generator
@@ -26,11 +27,14 @@ Move = Callable[[Generator, Array, LogProb], Array]
 
 
 def metropolis(scale: float) -> Move:
-    """A step to x + scale * N(0, I), taken with probability min(1, p(x') / p(x)) (Metropolis et al. 1953)."""
+    """A step to x + scale * N(0, I), taken with probability min(1, p(x') / p(x)) (Metropolis et al. 1953).
+
+    Points are rows, (n, d). Where log p is NaN or -inf no chain goes.
+    """
 
     def move(rng: Generator, x: Array, log_prob: LogProb) -> Array:
         proposed = x + scale * rng.normal(x.shape, _dtype(x))
-        return _accepted(rng, x, proposed, log_prob(proposed) - log_prob(x))
+        return _accepted(rng, x, proposed, _density(log_prob, proposed) - _density(log_prob, x))
 
     return move
 
@@ -51,14 +55,16 @@ def hmc(size: float, leaps: int) -> Move:
     """Hamiltonian Monte Carlo: ``leaps`` leapfrog steps of ``size`` with fresh momentum (Duane et al. 1987; Neal 2011)."""
 
     def move(rng: Generator, x: Array, log_prob: LogProb) -> Array:
+        at_start = _density(log_prob, x)
         slope = grad(lambda x: sum(log_prob(x)))
         momentum = rng.normal(x.shape, _dtype(x))
         q, p = x, momentum + 0.5 * size * slope(x)
         for leap in range(leaps):
             q = q + size * p
             p = p + (size if leap < leaps - 1 else 0.5 * size) * slope(q)
+        at_end = _density(log_prob, q)
         kinetic = 0.5 * (sum(square(momentum), axis=-1) - sum(square(p), axis=-1))
-        return _accepted(rng, x, q, log_prob(q) - log_prob(x) + kinetic)
+        return _accepted(rng, x, q, at_end - at_start + kinetic)
 
     return move
 
@@ -67,8 +73,20 @@ def _dtype(x: Array) -> str:
     return "float64" if "64" in str(x.dtype) else "float32"
 
 
+def _density(log_prob: LogProb, x: Array) -> Array:
+    """log p at the points, or an energy: one number for each."""
+    value = log_prob(x)
+    if x.ndim < 2 or tuple(getattr(value, "shape", ())) != tuple(x.shape[:-1]):
+        raise ShapeError(
+            f"a chain moves points in rows, (n, d), and needs a log density for each, {tuple(x.shape[:-1])}; of "
+            f"{shape_text(x)} it got {shape_text(value)}"
+        )
+    return value
+
+
 def _accepted(rng: Generator, x: Array, proposed: Array, log_ratio: Array) -> Array:
-    taken = rng.uniform(log_ratio.shape, _dtype(x)) < exp(where(log_ratio < 0.0, log_ratio, 0.0))
+    # NaN, where the density is not defined, is never taken: it is below no number
+    taken = rng.uniform(log_ratio.shape, _dtype(x)) < exp(where(log_ratio > 0.0, 0.0, log_ratio))
     return stop_gradient(where(expand_dims(taken, axis=-1), proposed, x))
 
 
@@ -99,7 +117,7 @@ class Annealed(Module):
 
     def energy(self, x: Array, beta: float) -> Array:
         """-(1 - beta) log p_0(x) + beta U(x)."""
-        return beta * self.U(x) - (1.0 - beta) * self.base.log_prob(x)
+        return beta * _density(self.U, x) - (1.0 - beta) * self.base.log_prob(x)
 
     def move(self, rng: Generator, x: Array, beta: float) -> Array:
         """A step of the kernel."""
@@ -126,6 +144,9 @@ def ais(model: Any, rng: Generator, chains: int = 100, temperatures: int = 1000,
 
     compiled = compile(step, donate=(1, 2))
     x = path.sample(rng, chains)
+    energies = path.energy(x, 0.0)
+    if tuple(energies.shape) != (chains,):
+        raise ShapeError(f"ais: the energies of {chains} chains are ({chains},), not {tuple(energies.shape)}")
     log_w = zeros((chains,), x)
     for now, following in zip(betas[:-1].tolist(), betas[1:].tolist(), strict=True):
         x, log_w = compiled(path, x, log_w, now, following)

@@ -6,8 +6,9 @@ objective, hand it the gradient of minus the objective. ``weight_decay`` takes t
 of two axes or more, but not off biases: w <- w - lr decay w, apart from the gradient (Loshchilov and Hutter 2019).
 
 ``learning_rate`` is a number, or a schedule: :class:`linear`, :class:`cosine`, :class:`piecewise`, :class:`warm_up`, or any
-function of the step 0, 1, 2, ... It is part of the compiled step, where a step has no known value: written with ``np.cos``,
-``np.minimum`` or ``np.where`` it works, with ``math.cos``, ``min`` or ``if`` it is refused.
+function of the step 0, 1, 2, ..., which counts the updates of its own model. It is part of the compiled step, where a step
+has no known value: written with ``np.cos``, ``np.minimum`` or ``np.where`` it works, with ``math.cos``, ``min`` or ``if`` it
+is refused.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy
 
 from . import checks, trees
-from .autodiff import minimum, sqrt, square, sum
+from .autodiff import abs, max, maximum, minimum, sqrt, square, sum
 from .backend import is_array, to_float, xp
 from .errors import ArgumentError, TreeError, kind_text, shape_text
 from .storage import text_of
@@ -165,10 +166,12 @@ def clip(optimizer: Optimizer, norm: float) -> Optimizer:
     checks.number(norm, "clip: the norm", 0.0)
 
     def update(model: Tree, gradient: Tree, memory: Tree) -> tuple[Tree, Tree]:
-        squares = 0.0
+        largest, squares = 1e-30, 0.0  # the largest number is taken out, so that no square overflows
         for g in trees.leaves(gradient):
-            squares = squares + sum(square(g))
-        shrink = minimum(1.0, norm / (sqrt(squares) + 1e-30))
+            largest = maximum(largest, max(abs(g)))
+        for g in trees.leaves(gradient):
+            squares = squares + sum(square(g / largest))
+        shrink = minimum(1.0, (norm / largest) / sqrt(maximum(squares, 1.0)))  # the largest square is 1
         return optimizer.update(model, trees.map(lambda g: shrink * g, gradient), memory)
 
     return Optimizer(optimizer.init, update, f"clip({optimizer.name}, {norm!r})")
@@ -180,9 +183,11 @@ def project(optimizer: Optimizer, onto: Callable[[Tree], Tree]) -> Optimizer:
     def update(model: Tree, gradient: Tree, memory: Tree) -> tuple[Tree, Tree]:
         new, memory = optimizer.update(model, gradient, memory)
         projected = onto(new)
-        trees.check_same(
-            trees.flatten(new)[1], trees.flatten(projected)[1], "project: what onto(model) returns is a model, too"
-        )
+        (before, structure), (after, its_structure) = trees.flatten(new), trees.flatten(projected)
+        trees.check_same(structure, its_structure, "project: what onto(model) returns is a model, too")
+        for w, v, path in zip(before, after, trees.paths(structure), strict=True):
+            if (getattr(w, "shape", ()), getattr(w, "dtype", "")) != (getattr(v, "shape", ()), getattr(v, "dtype", "")):
+                raise TreeError(f"project: onto(model) makes {shape_text(v)} of {path or 'the model'}, {shape_text(w)}")
         return projected, memory
 
     return Optimizer(optimizer.init, update, f"project({optimizer.name}, {text_of(onto)})")

@@ -185,6 +185,27 @@ def test_updates_change_nothing_in_place_and_keep_float32() -> None:
         assert all(leaf.dtype == np.float32 for leaf in dgm.trees.leaves(state)[1:])
 
 
+def test_labels_as_rows_of_ones_and_zeros() -> None:
+    y = nn.one_hot(np.array([[2, 0], [1, 1]]), 3)
+    assert y.dtype == np.float32
+    np.testing.assert_array_equal(y, np.eye(3)[[[2, 0], [1, 1]]])
+    for wrong in (np.array([3]), np.array([-1])):
+        with pytest.raises(ValueError, match="one_hot"):
+            nn.one_hot(wrong, 3)
+    with pytest.raises(TypeError, match="one_hot"):
+        nn.one_hot(np.array([1.0]), 3)
+
+
+def test_equal_parts() -> None:
+    x = np.arange(12.0).reshape(2, 6)
+    for axis, parts in ((-1, 3), (1, 2), (0, 2)):
+        for a, b in zip(dgm.split(x, parts, axis), np.split(x, parts, axis), strict=True):
+            np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(dgm.grad(lambda x: dgm.sum(dgm.split(x, 2)[1]))(x), np.repeat([[0, 1]], 2, 0).repeat(3, 1))
+    with pytest.raises(ValueError, match="no 4 equal parts"):
+        dgm.split(x, 4)
+
+
 # Noise
 
 

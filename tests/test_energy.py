@@ -315,3 +315,29 @@ def test_annealing_finds_the_z_of_any_energy(kernel) -> None:
         assert found.low < np.log(np.pi) < found.high
         assert found.high - found.low < 0.6
         assert found.kind == "estimate"
+
+
+def test_no_chain_goes_where_there_is_no_density() -> None:
+    """Gamma(3): the logarithm is NaN below 0."""
+
+    def log_prob(x):
+        return 2.0 * dgm.log(x[:, 0]) - x[:, 0]
+
+    for kernel in KERNELS.values():
+        with np.errstate(invalid="ignore"):
+            x = mcmc.walk(lambda r, x, k=kernel: k(r, x, log_prob), dgm.random.Generator(0), np.full((2000, 1), 3.0), 300)
+        assert (x > 0.0).all()
+        assert abs(x.mean() - 3.0) < 0.35
+
+
+@pytest.mark.parametrize(
+    "log_prob", [lambda x: -0.5 * dgm.sum(x**2), lambda x: -0.5 * dgm.sum(x**2, axis=-1, keepdims=True), lambda x: -0.5 * x**2]
+)
+def test_a_log_density_for_each_chain(log_prob) -> None:
+    x = np.zeros((5, 2))
+    for kernel in KERNELS.values():
+        with pytest.raises(ValueError, match=r"needs a log density for each, \(5,\)"):
+            kernel(dgm.random.Generator(0), x, log_prob)
+    path = mcmc.Annealed(Independent(Normal(np.zeros(2), 2.0), 1), lambda x: -log_prob(x), mcmc.metropolis(0.5))
+    with pytest.raises(ValueError, match=r"needs a log density|the energies of 5 chains"):
+        mcmc.ais(path, dgm.random.Generator(0), chains=5, temperatures=3)

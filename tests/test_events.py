@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 import pydgm as dgm
 from pydgm import distributions as dist
 from pydgm import divergences as div
-from pydgm.models.latent import KernelDensity
+from pydgm.bijections import Chain
+from pydgm.models.flows import Planar
+from pydgm.models.latent import GaussianMixture, KernelDensity, mixture
 from pydgm.testing import arrays, check_grads
 
 
@@ -202,6 +204,71 @@ def test_mixtures_in_a_batch() -> None:
     drawn = p.sample(random(), (20_000,))
     weights = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     np.testing.assert_allclose(drawn.mean(axis=0), (weights[..., None] * loc).sum(axis=1), atol=0.06)
+
+
+def test_weights_are_shared_and_draws_are_not() -> None:
+    """One pair of weights for 1000 pairs of components, and 500 pairs of weights for one pair of components."""
+    loc = np.zeros((1000, 2))
+    loc[:, 1] = 10.0
+    drawn = dist.Mixture(np.zeros(2), dist.Normal(loc, 0.1)).sample(random()) > 5.0
+    assert 0.4 < drawn.mean() < 0.6
+    many = dist.Mixture(np.zeros((500, 2)), dist.Normal(np.array([0.0, 10.0]), 0.1))
+    assert many.shape == (500,)
+    assert 0.4 < (many.sample(random(), (3,)) > 5.0).mean() < 0.6
+    assert many.sample(random(), (3,)).shape == (3, 500)
+    with pytest.raises(ValueError, match="give both one"):
+        dist.Mixture(np.zeros((3, 2)), dist.Normal(np.zeros((4, 2)), 1.0))
+
+
+def test_integers_do_not_wrap_around() -> None:
+    u = np.array([[3, 200], [250, 7], [90, 90]], "uint8")
+    x = u.astype("float64")
+    for ours, theirs in (
+        (dist.Normal(u[0], 50.0).log_prob(u[1]), dist.Normal(x[0], 50.0).log_prob(x[1])),
+        (
+            dist.MultivariateNormal(u[0], 50.0 * np.eye(2)).log_prob(u[1:]),
+            dist.MultivariateNormal(x[0], 50.0 * np.eye(2)).log_prob(x[1:]),
+        ),
+        (KernelDensity.init(u, 20.0).log_prob(u), KernelDensity.init(x, 20.0).log_prob(x)),
+    ):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+    model, bound = mixture.em(GaussianMixture.init(random(), u, 1), u)
+    same, its_bound = mixture.em(GaussianMixture.init(random(), x, 1), x)
+    assert float(bound) == pytest.approx(float(its_bound), rel=1e-5)
+    np.testing.assert_allclose(model.components.loc, same.components.loc, rtol=1e-5)
+
+
+def test_kernels_far_from_0() -> None:
+    years = 2000.0 + np.random.default_rng(0).standard_normal((50, 1)).astype("float32")
+    exact = KernelDensity.init(years.astype("float64"), 0.5).log_prob(years.astype("float64"))
+    np.testing.assert_allclose(KernelDensity.init(years, 0.5).log_prob(years), exact, atol=1e-3)
+
+
+def test_points_that_rounded_to_the_corner() -> None:
+    p = dist.GumbelSoftmax(np.float32(5.0) * random(1).normal((10,)), 0.1)
+    assert np.isfinite(p.log_prob(p.sample(random(), (1000,)))).all()
+    with pytest.raises(ValueError, match="one temperature for all"):
+        dist.GumbelSoftmax(np.zeros((4, 3)), np.ones((4, 1)))
+
+
+def test_a_level_far_away_is_improbable_and_not_impossible() -> None:
+    for scale in (np.float32(1.0), 1.0, np.float64(1.0)):
+        assert float(dist.DiscretizedLogistic(np.float32(-1e5), scale).log_prob(np.float32(0.5))) == pytest.approx(
+            -1e5, rel=1e-3
+        )
+
+
+def test_entropies_of_nested_events() -> None:
+    inner = dist.Independent(dist.Normal(np.zeros((4, 3)), 1.0), 1)
+    assert float(dist.Independent(inner, 1).entropy()) == pytest.approx(12 * scipy.stats.norm().entropy())
+    assert float(dist.Independent(dist.StandardNormal(3), 0).entropy()) == pytest.approx(3 * scipy.stats.norm().entropy())
+
+
+def test_a_flow_gives_one_draw_and_its_density() -> None:
+    flow = dist.Transformed(dist.StandardNormal(2), Chain([Planar.init(random(), 3)]))
+    x, log_p = flow.sample_and_log_prob(random())
+    assert x.shape == (2,)
+    assert float(log_p) == pytest.approx(float(flow.log_prob(x[None])[0]), abs=1e-4)
 
 
 def test_on_the_bare_standard(strict) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pydgm as dgm
-from pydgm import errors, nn, optim, train, trees
+from pydgm import errors, nn, optim, testing, train, trees
 from pydgm.bijections import Bijection, Chain
 from pydgm.data import energies, toys
 from pydgm.distributions import Independent, Normal, StandardNormal, Transformed, Uniform
@@ -305,6 +305,29 @@ def test_what_is_refused() -> None:
 
     with pytest.raises(errors.ShapeError, match=r"the log-determinants of Summed are \(5, 2\), for points \(5, 2\)"):
         flow([Summed()]).sample(random(), 5)
+
+
+def test_a_wrong_map_is_told() -> None:
+    """A log-determinant of the wrong sign, one that is forgotten, an inverse that is none."""
+    z = random().normal((4, 2))
+    for kind in KINDS:
+        testing.check_bijection(some(kind, 3, 2), z)
+
+    class Wrong(Planar):
+        how: str = ""
+
+        def forward_and_log_det(self, z):
+            x, log_det = super().forward_and_log_det(z)
+            return x, {"sign": -log_det, "none": 0.0 * log_det}.get(self.how, log_det)
+
+        def inverse_and_log_det(self, x):
+            z, log_det = super().inverse_and_log_det(x)
+            return z + (0.1 if self.how == "place" else 0.0), {"sign": -log_det, "none": 0.0 * log_det}.get(self.how, log_det)
+
+    right = Planar.init(random(2), 3, scale=1.0)
+    for how, said in (("sign", "log .det df/dz. is"), ("none", "log .det df/dz. is"), ("place", "f.-1.f.z.. and z differ")):
+        with pytest.raises(AssertionError, match=said):
+            testing.check_bijection(Wrong(right.v, right.w, right.b, how), z)
 
 
 def test_the_first_maps_of_a_flow_and_one_of_a_stack() -> None:

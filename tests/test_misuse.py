@@ -499,6 +499,38 @@ BLOCKS = {
     "saving inside a gradient": Misuse(
         lambda: dgm.grad(lambda x: dgm.save("/nowhere/x.npz", x) or dgm.sum(x))(V), "part of a gradient", TypeError
     ),
+    "mean of a list": Misuse(lambda: dgm.mean([1.0, 2.0]), "wanted an array", TypeError),
+    "variance of a tuple": Misuse(lambda: dgm.var((1.0, 2.0)), "wanted an array", TypeError),
+    "sample without a generator": Misuse(lambda: Normal(V, 1.0).sample(100), "wanted a dgm.random.Generator first", TypeError),
+    "loss that asks for another model": Misuse(
+        lambda: train.run(
+            step := train.alternate(D=(wgan.generator_loss, optim.adam(), 1)), step.init({"D": mlp()}, rng()), [X]
+        ),
+        "asks for the model 'critic', and there are D",
+        TypeError,
+    ),
+    "players named as the log is": Misuse(
+        lambda: train.alternate(loss=(squares, optim.adam(), 1)), "is a name in the log", TypeError
+    ),
+    "validation every 0 steps": Misuse(lambda: fit(validate=lambda m: 1.0, validate_every=0), "validate_every", ValueError),
+    "validation that is an array": Misuse(lambda: fit(validate=lambda m: np.ones(1)), "gives one number", TypeError),
+    "average as text": Misuse(lambda: train.minimise(squares, optim.adam(), average="x"), "between 0 and 1", TypeError),
+    "derivative of integers along": Misuse(lambda: dgm.jvp(lambda x: np.arange(3), (V,), (V,)), "return floats", TypeError),
+    "likelihood of coordinates": Misuse(
+        lambda: dgm.metrics.likelihood(Normal(np.zeros(2), 1.0), X, rng()), "one log density for each row", ValueError
+    ),
+    "likelihood of NaN": Misuse(
+        lambda: dgm.metrics.likelihood(StandardNormal(2), X * np.nan, rng()), "8 of 8 rows", ArithmeticError
+    ),
+    "likelihood of a data set": Misuse(
+        lambda: dgm.metrics.likelihood(StandardNormal(2), data.Dataset(X, X, X, (2,), ""), rng()), "data.test", TypeError
+    ),
+    "KL of other numbers of symbols": Misuse(
+        lambda: dgm.divergences.kl(Categorical(np.zeros(4)), Categorical(np.zeros(1))), "4 symbols and 1", ValueError
+    ),
+    "counts in between": Misuse(lambda: Multinomial(2, V).log_prob(np.array([0.5, 1.5])), "counts are integers", ValueError),
+    "labels of other rows": Misuse(lambda: data.Rows(X, np.arange(3)), "8 examples and 3 labels", ValueError),
+    "split that does not come out": Misuse(lambda: dgm.split(X, 3, axis=0), "no 3 equal parts", ValueError),
     "loading nothing": Misuse(lambda: dgm.load("/nowhere/x.npz", like=V), "is missing", ValueError),
     "KL without a closed form": Misuse(lambda: dgm.divergences.kl(Normal(), Uniform()), "no closed form", TypeError),
     "interval of one number": Misuse(lambda: dgm.metrics.mean_interval(np.ones(1)), "two or more", ValueError),

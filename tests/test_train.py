@@ -220,6 +220,23 @@ def test_long_gradients_are_clipped_as_one_vector() -> None:
         np.testing.assert_allclose(np.concatenate([new["a"], new["b"]]), -length * np.array([0.6, 0.0, 0.8]))
 
 
+def test_gradients_of_any_length_are_clipped() -> None:
+    w = np.zeros(2, "float32")
+    opt = optim.clip(optim.sgd(1.0), 1.0)
+    for length in (0.0, 1e-30, 1e-3, 1e20, 1e38):
+        new, _ = opt.update(w, np.float32([0.6, 0.8]) * np.float32(length), opt.init(w))
+        expected = min(length, 1.0) * np.array([-0.6, -0.8])
+        np.testing.assert_allclose(new, expected, rtol=1e-5, atol=1e-12)
+
+
+def test_a_projection_keeps_shapes_and_dtypes() -> None:
+    model = {"w": np.ones((2, 3), "float32")}
+    for onto in (lambda m: {"w": dgm.mean(m["w"])}, lambda m: {"w": m["w"].astype("float64")}):
+        opt = optim.project(optim.sgd(0.1), onto)
+        with pytest.raises(ValueError, match=r"onto.model. makes .* of .*w.*, \(2, 3\) float32"):
+            opt.update(model, model, opt.init(model))
+
+
 def test_projections_come_after_the_update() -> None:
     opt = optim.project(optim.sgd(1.0), lambda m: trees.map(lambda w: dgm.clip(w, -0.1, 0.1), m))
     new, _ = opt.update({"w": np.array([0.0, 0.0])}, {"w": np.array([5.0, 0.05])}, opt.init({"w": np.zeros(2)}))

@@ -10,6 +10,7 @@ import math
 from typing import TypeAlias
 
 from ..backend import Array, total, xp
+from ..errors import ArgumentError, shape_text
 from .elementwise import astype, equal, exp, sqrt, square, where
 from .shapes import axis_of, broadcast_to, flip, reshape
 from .tensor import operation
@@ -48,6 +49,8 @@ def sum(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
 @operation(lambda g, y, x, axis=None, keepdims=False: _spread(g * (1.0 / (_count(x, y) or 1)), x, axis))
 def mean(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     """The mean over ``axis``."""
+    if isinstance(x, list | tuple):  # whose numbers would be added, and then divided by 1
+        raise ArgumentError(f"mean({shape_text(x)}): wanted an array: dgm.asarray(x) makes one of a list")
     if getattr(x, "dtype", None) == "float16":  # a sum of many is beyond 65504; the library's mean adds in float32
         return xp.mean(x, axis=axis, keepdims=keepdims)
     y = total(x, axis, keepdims)

@@ -159,6 +159,15 @@ def scatter_add(x: Array, key: Any, shape: tuple[int, ...]) -> Array:
     return backend.scatter_add(x, key, shape)
 
 
+def split(x: Array, parts: int, axis: int = -1) -> list[Array]:
+    """``x`` in ``parts`` equal parts along ``axis``: mean and log scale out of one layer, say."""
+    at, n = axis_of(x, axis), x.shape[axis]
+    if parts < 1 or n % parts:
+        raise ShapeError(f"split: an axis of length {n} has no {parts} equal parts: {shape_text(x)}")
+    size, before = n // parts, (slice(None),) * at
+    return [x[(*before, slice(i * size, (i + 1) * size), ...)] for i in range(parts)]
+
+
 def take(x: Array, indices: Array, axis: int) -> Array:
     """The slices of ``x`` at ``indices`` along ``axis``; as in NumPy, -1 is the last."""
     return getitem(x, (slice(None),) * axis_of(x, axis) + (indices,))

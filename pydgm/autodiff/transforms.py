@@ -125,6 +125,9 @@ def jvp(f: Callable[..., Any], primals: tuple[Any, ...], tangents: tuple[Any, ..
         if tuple(getattr(x, "shape", ())) != tuple(getattr(v, "shape", ())):
             raise ShapeError(f"jvp: a tangent {shape_text(v)} for an argument {shape_text(x)}")
     value, pull = vjp(f, *primals)
+    for y in trees.leaves(value):
+        if is_array(y) and not is_floating(y):
+            raise ArgumentError(f"jvp: f returns {shape_text(y)}, which has no derivative: return floats alone")
     cotangent = trees.map(lambda y: xp.zeros_like(_bottom(y)) if is_array(y) else 0.0, value)
     _, push = vjp(pull, cotangent)
     return value, push(tangents)[0]

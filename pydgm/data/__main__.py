@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import DataError
+from ..files import closed_pipe
+from . import published
 from .files import cache, find
 from .registry import SETS
 
@@ -89,7 +93,7 @@ def _resuming(part: Path) -> Callable[[str, str, Any], None]:
     return download
 
 
-def fetch(names: list[str], mirror: str | None) -> int:
+def fetch(names: list[str], mirror: str | None, into: str | None) -> int:
     """Download what is missing. Exit status 0 when everything is there, 2 when it could not be had."""
     try:
         import pooch
@@ -98,7 +102,7 @@ def fetch(names: list[str], mirror: str | None) -> int:
         return 2
     pooch.get_logger().setLevel("ERROR")
     for name in dict.fromkeys(names):
-        folder = cache() / name
+        folder = Path(into or os.environ.get("PYDGM_DATA") or cache()) / name  # where load looks first
         for file, known_hash, folder_url in FILES[name]:
             if mirror is None and not folder_url:
                 print(
@@ -124,6 +128,14 @@ def _state(folder: Path, name: str) -> str:
 
     together = TOGETHER.get(name)
     files = (together,) if together and (folder / together.name).exists() else FILES[name]
+    plain = [
+        file.name for file in files if (folder / file.name.removesuffix(".gz")).exists() and not (folder / file.name).exists()
+    ]
+    for name in plain:  # unpacked
+        content = (folder / name.removesuffix(".gz")).read_bytes()
+        if published.CONTENT[name.removesuffix(".gz")] != (len(content), hashlib.sha256(content).hexdigest()):
+            return f"damaged: {name.removesuffix('.gz')}"
+    files = tuple(file for file in files if file.name not in plain)
     missing = [file.name for file in files if not (folder / file.name).exists()]
     if missing:
         return f"missing: {', '.join(missing)}"
@@ -134,14 +146,18 @@ def _state(folder: Path, name: str) -> str:
     return "whole"
 
 
+def _place(name: str, folder: str | None) -> Path | None:
+    try:
+        return find(name, folder)
+    except DataError:  # the folder that is named has no such set
+        return None
+
+
 def verify(folder: str | None) -> int:
     """Look at every file that is here. Exit status 0, or 2 where one is damaged or missing beside others of its set."""
     code = 0
     for name in FILES:
-        try:
-            place = find(name, folder)
-        except DataError:
-            place = None
+        place = _place(name, folder)
         state = "not here" if place is None else _state(place, name)
         print(f"{name:<16} {state:<10} {place or ''}")
         code = max(code, 0 if state in ("whole", "not here") else 2)
@@ -151,10 +167,7 @@ def verify(folder: str | None) -> int:
 def show(folder: str | None) -> int:
     """Every data set that ``dgm.data.load`` knows, and where it is."""
     for name, source in SETS.items():
-        try:
-            place: object = find(source.folder, folder) or ("made here" if source.made else "not here")
-        except DataError:
-            place = "made here" if source.made else "not here"
+        place = _place(source.folder, folder) or ("made here" if source.made else "not here")
         print(f"{name:<16} {source.what:<62} {place}")
     return 0
 
@@ -164,17 +177,24 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m pydgm.data", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="list | fetch | verify")
     commands.add_parser("list", help="every data set, what it is, and where it is")
-    fetching = commands.add_parser("fetch", help="download sets into your cache; what was interrupted goes on")
+    fetching = commands.add_parser("fetch", help="download sets into --data DIR, PYDGM_DATA or your cache")
     fetching.add_argument("names", nargs="+", choices=list(FILES), metavar="NAME", help=", ".join(FILES))
     fetching.add_argument("--mirror", metavar="URL", help="another server, with NAME/FILE for each file")
     commands.add_parser("verify", help="compare every file that is here with its published hash")
     for command in commands.choices.values():
         command.add_argument("--data", metavar="DIR", help="a folder of data sets (default: PYDGM_DATA, else what is at hand)")
     options = parser.parse_args(argv)
+    if options.data and options.command != "fetch" and not Path(options.data).is_dir():
+        parser.error(f"--data {options.data}: there is no such folder")
     if options.command == "fetch":
-        return fetch(options.names, options.mirror)
+        return fetch(options.names, options.mirror, options.data)
     return show(options.data) if options.command == "list" else verify(options.data)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        code = main()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = closed_pipe()
+    sys.exit(code)

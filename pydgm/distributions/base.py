@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -9,12 +10,27 @@ import numpy
 
 from .. import autodiff as ad
 from .. import checks
-from ..backend import Array, asarray, is_array, recorded, xp, zeros
+from ..backend import Array, asarray, is_array, is_floating, recorded, xp, zeros
 from ..errors import ArgumentError, ShapeError, kind_text, shape_text
 from ..nn import Module
 from ..random import Generator
 
 Shape = tuple[int, ...]
+
+
+def _with_noise(cls: type) -> None:
+    """``sample`` of a class, which says so where its first argument is no generator: ``p.sample(100)``."""
+    sample = cls.__dict__.get("sample")
+    if sample is None:
+        return
+
+    @functools.wraps(sample)
+    def checked(self: Any, rng: Any, shape: int | Shape = ()) -> Array:
+        if isinstance(rng, int | float | tuple | None):
+            raise ArgumentError(f"{type(self).__name__}.sample(rng, shape): wanted a dgm.random.Generator first, got {rng!r}")
+        return sample(self, rng, shape)
+
+    cls.sample = checked  # type: ignore[attr-defined]
 
 
 class Distribution(Module):
@@ -24,6 +40,10 @@ class Distribution(Module):
     An *event* is what one draw of the random variable is: a number (no axes), a vector (one axis). The *batch* are further
     distributions of the same kind, each with parameters of its own.
     """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        _with_noise(cls)
 
     @property
     def event_ndim(self) -> int:
@@ -80,7 +100,8 @@ class Independent(Distribution):
 
     def entropy(self) -> Array:
         """The sum of the base's over the event's axes."""
-        return sum_last(ad.broadcast_to(self.base.entropy(), self.shape), self.dims)
+        batch = self.shape[: len(self.shape) - self.base.event_ndim]
+        return sum_last(ad.broadcast_to(self.base.entropy(), batch), self.dims)
 
 
 class Mixture(Distribution):
@@ -104,6 +125,9 @@ class Mixture(Distribution):
                 f"Mixture: logits {tuple(self.logits.shape)} for components of batch {batch}: their last axes count the same "
                 "components; Independent(components, 1) makes vectors of what else is a further axis of numbers"
             )
+        own, given = tuple(batch[:-1]), tuple(self.logits.shape[:-1])
+        if own and given and own != given:
+            raise ShapeError(f"Mixture: logits of batch {given} for components of batch {own}: give both one")
 
     @property
     def event_ndim(self) -> int:
@@ -117,8 +141,12 @@ class Mixture(Distribution):
 
     def sample(self, rng: Generator, shape: int | Shape = ()) -> Array:
         """A component for each draw, then a draw from it. Not differentiable in the logits."""
-        which = rng.categorical(ad.broadcast_to(self.logits, (*as_tuple(shape), *self.logits.shape)))
-        drawn = self.components.sample(rng, shape)  # one from each component, of which one is kept
+        shape, batch = as_tuple(shape), self.shape[: len(self.shape) - self.event_ndim]
+        K, own = self.logits.shape[-1], len(self.components.shape) - self.event_ndim - 1
+        which = rng.categorical(ad.broadcast_to(self.logits, (*shape, *batch, K)))
+        drawn = self.components.sample(
+            rng, (*shape, *batch[: len(batch) - own])
+        )  # one from each component, of which one is kept
         axis = drawn.ndim - self.event_ndim - 1
         which = xp.reshape(which, (*which.shape, 1) + (1,) * self.event_ndim)
         which = xp.broadcast_to(which, (*drawn.shape[:axis], 1, *drawn.shape[axis + 1 :]))
@@ -174,6 +202,9 @@ class Transformed(Distribution):
 
     def sample_and_log_prob(self, rng: Generator, shape: int | Shape = ()) -> tuple[Array, Array]:
         """Draws and their log densities, which take no inverse: log p(f(z)) = log p_0(z) - log |det df/dz|."""
+        if not as_tuple(shape) and len(self.shape) == 1:
+            x, log_p = self.sample_and_log_prob(rng, 1)
+            return x[0, ...], log_p[0]
         z = self.base.sample(rng, shape)
         x, log_det = self.bijection.forward_and_log_det(z)
         return x, self.base.log_prob(z) - log_det
@@ -221,6 +252,11 @@ def everywhere(value: Array, shape: Shape, like: Array) -> Array:
     return value + zeros(shape, like if is_array(like) else None if not is_array(value) else value)
 
 
+def as_floats(x: Array) -> Array:
+    """Integers as floats: unsigned ones would wrap around below 0."""
+    return x if not is_array(x) or is_floating(x) else ad.astype(x, xp.float32)
+
+
 def sum_last(x: Array, axes: int) -> Array:
     """The sum over the last ``axes`` axes."""
     return ad.sum(x, axis=tuple(range(-axes, 0))) if axes else x
@@ -229,6 +265,16 @@ def sum_last(x: Array, axes: int) -> Array:
 @recorded
 def _log_of_number(x: float) -> float:
     return math.log(x)
+
+
+@recorded
+def _log1mexp_of_number(t: float) -> float:
+    return math.log(-math.expm1(-t))
+
+
+def log1mexp(t: Array) -> Array:
+    """log(1 - exp(-t)) for t > 0; of a Python number a Python number."""
+    return ad.log(-ad.expm1(-t)) if is_array(t) else _log1mexp_of_number(t)
 
 
 def log(x: Array) -> Array:

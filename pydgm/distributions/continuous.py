@@ -9,7 +9,7 @@ from .. import checks
 from ..backend import Array, seen
 from ..errors import ShapeError, shape_text
 from ..random import Generator
-from .base import Distribution, Shape, as_tuple, dtype_of, everywhere, log, shape_of
+from .base import Distribution, Shape, as_floats, as_tuple, dtype_of, everywhere, log, shape_of
 
 
 class Normal(Distribution):
@@ -34,7 +34,8 @@ class Normal(Distribution):
 
     def log_prob(self, x: Array) -> Array:
         """-((x - loc) / scale)^2 / 2 - log scale - log(2 pi) / 2."""
-        return -0.5 * ad.square((x - self.loc) / self.scale) - (log(self.scale) + 0.5 * math.log(2.0 * math.pi))
+        x, loc = as_floats(x), as_floats(self.loc)
+        return -0.5 * ad.square((x - loc) / self.scale) - (log(self.scale) + 0.5 * math.log(2.0 * math.pi))
 
     def entropy(self) -> Array:
         """log scale + log(2 pi e) / 2."""
@@ -132,7 +133,7 @@ class MultivariateNormal(Distribution):
         """-|L^-1 (x - loc)|^2 / 2 - log det L - d log(2 pi) / 2: (..., d) -> (...)."""
         d, batch = self.L.shape[-1], self.L.ndim - 2
         checks.width(x, d, "MultivariateNormal.log_prob: vectors")
-        away = x - self.loc
+        away = as_floats(x) - as_floats(self.loc)
         # all points of one distribution are solved for at once: (n, *batch, d) -> (*batch, d, n)
         points = ad.reshape(away, (-1, *away.shape[away.ndim - 1 - batch :]))
         squares = ad.sum(ad.square(ad.solve(self.L, ad.permute_dims(points, (*range(1, batch + 2), 0)))), axis=-2)

@@ -8,10 +8,10 @@ import numpy
 
 from .. import autodiff as ad
 from .. import checks
-from ..backend import Array, arange, asarray, is_array, scatter_add, xp
-from ..errors import ShapeError
+from ..backend import Array, arange, asarray, is_array, scatter_add, seen, xp
+from ..errors import DomainError, ShapeError, shape_text
 from ..random import Generator
-from .base import Distribution, Shape, as_tuple, dtype_of, log, shape_of
+from .base import Distribution, Shape, as_tuple, dtype_of, log, log1mexp, shape_of
 
 
 class Bernoulli(Distribution):
@@ -123,6 +123,9 @@ class Multinomial(Distribution):
         """
         checks.width(counts, self.logits.shape[-1], "Multinomial.log_prob: counts")
         checks.within(counts, 0, self.total, "Multinomial.log_prob: counts")
+        host = seen(counts)
+        if isinstance(host, numpy.ndarray) and (host != numpy.round(host)).any():
+            raise DomainError("Multinomial.log_prob: counts are integers, and some lie between two")
         log_p = ad.log_softmax(self.logits)
         counts = ad.astype(counts, log_p.dtype)
         ways = math.lgamma(self.total + 1.0) - ad.sum(log_factorial(counts), axis=-1)
@@ -185,7 +188,7 @@ class DiscretizedLogistic(Distribution):
         half = 0.5 * self._width
         a, b = (x + half - self.loc) / self.scale, (x - half - self.loc) / self.scale
         below, above = -ad.softplus(-a), -ad.softplus(b)  # log sigmoid(a), log(1 - sigmoid(b))
-        inner = below + above + ad.log(-ad.expm1(b - a))
+        inner = below + above + log1mexp(self._width / self.scale)
         first, last = ad.less(x, self.low + half), ad.greater(x, self.high - half)
         return ad.where(first, below, ad.where(last, above, inner))
 
@@ -206,6 +209,8 @@ class GumbelSoftmax(Distribution):
             raise ShapeError("GumbelSoftmax: wanted logits (..., K), got a single number")
         checks.parameter(self.temperature, "GumbelSoftmax: temperature")
         checks.positive(self.temperature, "GumbelSoftmax: temperature")
+        if getattr(self.temperature, "shape", ()) != ():
+            raise ShapeError(f"GumbelSoftmax: one temperature for all, got {shape_text(self.temperature)}")
 
     @property
     def event_ndim(self) -> int:
@@ -223,7 +228,7 @@ class GumbelSoftmax(Distribution):
         """log (K-1)! + (K-1) log t + sum_k (l_k - (t + 1) log y_k) - K logsumexp_k(l_k - t log y_k), t the temperature."""
         checks.width(y, self.logits.shape[-1], "GumbelSoftmax.log_prob: points")
         K, t = self.logits.shape[-1], self.temperature
-        log_y = ad.log(y)
+        log_y = ad.log(ad.maximum(y, float(xp.finfo(y.dtype).smallest_normal)))  # what has rounded to 0 is at most that
         constant = math.lgamma(K) + (K - 1.0) * log(t)
         return constant + ad.sum(self.logits - (t + 1.0) * log_y, axis=-1) - K * ad.logsumexp(self.logits - t * log_y, axis=-1)
 

@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from types import TracebackType
 from typing import Any
+
+from ..files import closed_pipe
 
 HOLDS, FAILS, USAGE, CRASH, INTERRUPT, CLOSED_PIPE = 0, 1, 2, 3, 130, 141
 NAMES = {
@@ -23,12 +24,6 @@ def refuse(message: object) -> Any:
     """Bad usage: one sentence, exit status 2."""
     print(f"error: {message}", file=sys.stderr)
     raise SystemExit(USAGE)
-
-
-def closed_pipe() -> int:
-    """What is still to be printed goes nowhere, so that Python does not complain when it ends."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return CLOSED_PIPE
 
 
 def _ended(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

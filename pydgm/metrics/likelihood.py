@@ -8,16 +8,17 @@ from typing import Any, NamedTuple
 import numpy
 
 from ..backend import asarray, chunks, to_numpy
-from ..errors import ArgumentError, kind_text
+from ..errors import ArgumentError, NaNError, ShapeError, kind_text
 from ..random import Generator
 
 
 class Likelihood(NamedTuple):
     """The mean of log p(x) over some rows, in nats: higher is better, and -nats is the negative log-likelihood of tables.
 
-    The exact mean over these rows lies between ``low`` and ``high``. ``kind`` is "exact" (both are ``nats``), "estimate" (+-
-    3 standard errors), or "bound": the mean is ``low`` or more, ``low`` is 3 standard errors below ``nats``, and ``high`` is
-    infinite.
+    The exact mean over these rows lies between ``low`` and ``high``. ``kind`` is "exact" (both are ``nats``), "estimate" (+- 3
+    standard errors), or "bound": the mean is ``low`` or more, ``low`` is 3 standard errors below ``nats``, and ``high`` is
+    infinite. ``row_error`` answers another question: it is the standard error of a mean over so many rows, by which the number
+    would change with other test rows from the same source.
     """
 
     nats: float
@@ -38,6 +39,8 @@ def likelihood(model: Any, x: Any, rng: Generator, size: int = 1000) -> Likeliho
     asked about ``size`` rows at a time. A model whose likelihood can only
     be bounded or estimated has a method ``likelihood(x, rng)``, which says what it gives.
     """
+    if hasattr(x, "train"):
+        raise ArgumentError("likelihood: a data set has three parts: data.test, or data.valid to choose by")
     rows = tuple(map(asarray, x)) if isinstance(x, tuple) else (asarray(getattr(x, "x", x)),)
     if hasattr(model, "likelihood"):
         result: Likelihood = model.likelihood(*rows, rng)
@@ -50,7 +53,13 @@ def likelihood(model: Any, x: Any, rng: Generator, size: int = 1000) -> Likeliho
 
 def exact(log_p: Any) -> Likelihood:
     """Of log densities, in parts (n,) each, that hold for the rows one by one."""
-    each = numpy.concatenate(log_p).astype("float64")
+    parts = [numpy.asarray(part, "float64") for part in log_p]
+    if any(part.ndim != 1 for part in parts):
+        hint = "Independent(p, 1) makes vectors of coordinates"
+        raise ShapeError(f"likelihood: wanted one log density for each row, got {parts[0].shape} of the first rows: {hint}")
+    each = numpy.concatenate(parts)
+    if numpy.isnan(each).any():
+        raise NaNError(f"likelihood: {int(numpy.isnan(each).sum())} of {len(each)} rows have the log density NaN")
     nats = float(each.mean())
     return Likelihood(nats, nats, nats, "exact", _error(each))
 
@@ -58,7 +67,7 @@ def exact(log_p: Any) -> Likelihood:
 def bound(first: Any, second: Any) -> Likelihood:
     """Of two independent estimates (n,) of a lower bound of each row: their difference tells how noisy their mean is."""
     first, second = (numpy.asarray(to_numpy(x), "float64") for x in (first, second))
-    nats, noise = float((first + second).mean()) / 2.0, float((first - second).std()) / 2.0
+    nats, noise = float((first + second).mean()) / 2.0, float(numpy.sqrt(((first - second) ** 2).mean())) / 2.0
     return Likelihood(nats, nats - 3.0 * noise / math.sqrt(len(first)), math.inf, "bound", _error(0.5 * (first + second)))
 
 

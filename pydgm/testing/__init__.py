@@ -4,14 +4,25 @@
     def test_my_op(x):
         dgm.testing.check_grads(my_op, [x])
 
-The strategies need Hypothesis (``pip install -e ".[test]"``); ``check_grads`` needs NumPy alone.
+``check_bijection`` does the same for the maps of a flow. The strategies need Hypothesis (``pip install -e ".[test]"``);
+``check_grads`` needs NumPy alone.
 """
 
 from typing import Any
 
+from .bijections import check_bijection
 from .gradients import check_grads, numerical_derivative
 
-__all__ = ["arrays", "axes", "broadcastable_shapes", "check_grads", "numerical_derivative", "shapes", "trees"]
+__all__ = [
+    "arrays",
+    "axes",
+    "broadcastable_shapes",
+    "check_bijection",
+    "check_grads",
+    "numerical_derivative",
+    "shapes",
+    "trees",
+]
 
 
 def __getattr__(name: str) -> Any:

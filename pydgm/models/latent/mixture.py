@@ -14,6 +14,7 @@ import math
 from ...autodiff import cholesky, diagonal, exp, expand_dims, log, logsumexp, matrix_transpose, mean, reshape, square, sum, var
 from ...backend import Array, eye, zeros
 from ...distributions import Independent, Mixture, MultivariateNormal, Normal
+from ...distributions.base import as_floats
 from ...random import Generator
 
 
@@ -25,6 +26,7 @@ class GaussianMixture(Mixture):
     @classmethod
     def init(cls, rng: Generator, x: Array, K: int) -> GaussianMixture:
         """mu_k are rows of ``x`` (n, d), different ones; every Sigma is the covariance of the rows, divided by K^(2/d)."""
+        x = as_floats(x)
         n, d = x.shape
         if not 0 < K <= n:
             raise ValueError(f"GaussianMixture.init: {K} components from {n} points: wanted between 1 and {n}")
@@ -45,6 +47,7 @@ def em(
     constraints the log-likelihood; it never falls. ``spherical``: Sigma_k = sigma_k^2 I. ``floor``, as a share of the data's
     variance, is added to the variances, so that no component collapses on a point.
     """
+    x = as_floats(x)
     joint = model.log_joint(x) + f  # E
     bound = logsumexp(joint, axis=1, keepdims=True)
     r = exp(joint - bound)
@@ -65,11 +68,14 @@ class KernelDensity(Mixture):
     @classmethod
     def init(cls, x: Array, width: float) -> KernelDensity:
         """Of the rows of ``x`` (n, d)."""
+        x = as_floats(x)
         return cls(zeros((x.shape[0],), x), Independent(Normal(x, width), 1))
 
     def log_joint(self, x: Array) -> Array:
         """As in any mixture; that all widths are one makes it a matrix product, |x|^2 - 2 x . c + |c|^2 being |x - c|^2."""
         centres, width = self.components.base.loc, self.components.base.scale
         n, d = centres.shape
+        middle = mean(centres, axis=0)  # near 0 the squares cancel least
+        x, centres = as_floats(x) - middle, centres - middle
         squares = sum(square(x), axis=-1, keepdims=True) - 2.0 * x @ matrix_transpose(centres) + sum(square(centres), axis=-1)
         return -0.5 / width**2 * squares - (math.log(n) + d * (math.log(width) + 0.5 * math.log(2.0 * math.pi)))

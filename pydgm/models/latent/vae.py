@@ -46,9 +46,8 @@ class VAE(Module):
 
     def posterior(self, x: Array) -> Independent:
         """q(z | x): (n, pixels) -> n Normals of vectors (latent,)."""
-        out = self.encoder(x)
-        latent = out.shape[-1] // 2
-        return Independent(Normal(out[..., :latent], ad.exp(out[..., latent:])), 1)
+        mu, log_sigma = ad.split(self.encoder(x), 2)
+        return Independent(Normal(mu, ad.exp(log_sigma)), 1)
 
     def decode(self, z: Array) -> Independent:
         """p(x | z): (..., latent) -> Bernoulli pixels."""
