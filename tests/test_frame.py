@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -109,3 +111,31 @@ def test_modes_are_counted() -> None:
         metrics.modes(np.zeros((10, 3)), ring)
     with pytest.raises(TypeError, match="wanted a Mixture"):
         metrics.modes(np.zeros((10, 2)), dgm.distributions.Normal())
+
+
+PROGRAMS = {  # what is shortened, for a test
+    "conditional_vae": ("PASSES = 784, 400, 20, 10, 10", "PASSES = 784, 100, 10, 10, 2"),
+    "realnvp": ("STEPS = 5000", "STEPS = 500"),
+    "wgan_gp": ("STEPS, CRITIC_STEPS, PENALTY, BATCH = 3000", "STEPS, CRITIC_STEPS, PENALTY, BATCH = 300"),
+}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_new_users_programs(name, monkeypatch) -> None:
+    """Three models that are not in the library, each in under 40 lines, trained shortly: they work."""
+    text = (Path(__file__).parent / "programs" / f"{name}.py").read_text(encoding="utf-8")
+    code = [line for line in text.splitlines()[1:] if line.strip() and not line.strip().startswith("#")]
+    assert len(code) < 40
+    long, short = PROGRAMS[name]
+    assert text.count(long) == 1
+    monkeypatch.setattr(data.registry, "find", lambda name, folder: None)
+    space: dict[str, object] = {"__name__": __name__}
+    exec(compile(text.replace(long, short), name, "exec"), space)
+    if name == "conditional_vae":
+        assert space["conditional"] > space["plain"] + 1.0  # the label tells something
+    elif name == "realnvp":
+        rng = dgm.random.Generator(1)
+        assert metrics.likelihood(space["flow"], data.moons(rng, 5000), rng).nats > -1.4
+    else:
+        run, ring = space["run"], space["ring"]
+        assert metrics.modes(run.average["G"].sample(dgm.random.Generator(1), 5000), ring).covered >= 7
