@@ -31,8 +31,8 @@ def unary(name: str, low: float = -2.0, high: float = 2.0) -> Case:
 
 @st.composite
 def broadcasting(draw: Any, n: int = 2, low: float = -2.0, high: float = 2.0, shift: float = 0.0) -> Any:
-    found = draw(broadcastable_shapes(n))
-    return tuple(draw(arrays(s, low, high)) + shift * i for i, s in enumerate(found)), {}
+    result = draw(broadcastable_shapes(n))
+    return tuple(draw(arrays(s, low, high)) + shift * i for i, s in enumerate(result)), {}
 
 
 @st.composite

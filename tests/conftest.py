@@ -34,11 +34,11 @@ def real_data():
     """The folder of a real data set; without it the test does not run, and the last line of the output says so."""
 
     def folder(name: str) -> Path:
-        found = data.find(name)
-        if found is None:
+        result = data.find(name)
+        if result is None:
             _missing.add(name)
             pytest.skip(f"{name} is not here: set PYDGM_DATA")
-        return found
+        return result
 
     return folder
 

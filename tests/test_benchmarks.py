@@ -28,9 +28,9 @@ def test_contestants_agree_and_the_report_is_whole() -> None:
     report = race(["pydgm", "pydgm_eager", "numpy"], seconds=0.05, rounds=1)
     assert report["missing"] == {}
     assert set(report["steps"]) == set(STEPS)
-    for step, found in report["steps"].items():
-        assert set(found) == {"pydgm", "pydgm_eager", *(["numpy"] if step in ("gan", "vae", "rbm") else [])}
-        for figures in found.values():
+    for step, result in report["steps"].items():
+        assert set(result) == {"pydgm", "pydgm_eager", *(["numpy"] if step in ("gan", "vae", "rbm") else [])}
+        for figures in result.values():
             assert set(figures) == {"median_us", "min_us", "max_us", "peak_mib"}
             assert 0 < figures["min_us"] <= figures["median_us"] <= figures["max_us"]
     assert set(report["products_us"]) == {"gan", "wgan_gp", "vae", "rbm", "sentence"}

@@ -144,8 +144,8 @@ def test_random_programs(a, b, program, donate, twice, wanted) -> None:
         expected.append(copied(f(a, b)))
     rng = dgm.random.Generator(7)
     step = dgm.compile(f, donate=(0, 1) if donate else ())
-    found = [step(*copied((a, b))) if donate else step(a, b) for _ in expected]
-    same_bits(found, expected)  # at the end: no call writes over the results of another
+    result = [step(*copied((a, b))) if donate else step(a, b) for _ in expected]
+    same_bits(result, expected)  # at the end: no call writes over the results of another
     assert step.traces == 1
 
 

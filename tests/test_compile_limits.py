@@ -200,18 +200,18 @@ def test_threads_take_turns() -> None:
     step = dgm.compile(lambda x: dgm.sum(dgm.tanh(x @ x), axis=0))
     inputs = [np.random.default_rng(i).standard_normal((60, 60)) for i in range(8)]
     expected = [step(x) for x in inputs]
-    found = [None] * 8
+    outcome = [None] * 8
 
     def work(i):
         for _ in range(50):
-            found[i] = step(inputs[i])
+            outcome[i] = step(inputs[i])
 
     threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
     for t in threads:
         t.start()
     for t in threads:
         t.join()
-    same_bits(found, expected)
+    same_bits(outcome, expected)
 
 
 class Layer(nn.Module):
@@ -252,9 +252,9 @@ def test_the_quick_way_in_and_out_is_flatten_and_unflatten(tree, other) -> None:
 
     leaves, structure = trees.flatten(tree)
     unpack, pack = unpacker(*described(tree)), packer(structure)
-    found = unpack(tree)
-    assert found is not None
-    assert [id(x) for x in found] == [id(x) for x in leaves]
+    outcome = unpack(tree)
+    assert outcome is not None
+    assert [id(x) for x in outcome] == [id(x) for x in leaves]
     assert described(pack(leaves)) == described(tree)
     assert [id(x) for x in trees.leaves(pack(leaves))] == [id(x) for x in leaves]
     assert (unpack(other) is not None) == (described(other) == described(tree))

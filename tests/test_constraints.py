@@ -46,8 +46,8 @@ def test_soft_logic_is_logic_where_truth_is_0_or_1() -> None:
 @given(truths, truths)
 def test_the_laws_of_soft_logic(a, b) -> None:
     a, b = np.array(a), np.array(b)
-    for found in (logic.conjunction(a, b), logic.disjunction(a, b), logic.implication(a, b), logic.average(a, b)):
-        assert -1e-12 <= found <= 1.0 + 1e-12
+    for result in (logic.conjunction(a, b), logic.disjunction(a, b), logic.implication(a, b), logic.average(a, b)):
+        assert -1e-12 <= result <= 1.0 + 1e-12
     assert logic.negation(logic.conjunction(a, b)) == pytest.approx(float(logic.disjunction(1 - a, 1 - b)))  # de Morgan
     assert logic.implication(a, b) == pytest.approx(float(logic.disjunction(1 - a, b)))
     assert logic.equivalence(a, b) == pytest.approx(1.0 - abs(a - b) / 2)
@@ -67,10 +67,10 @@ def test_the_but_rule_is_the_papers(b) -> None:
 def test_q_is_what_an_optimiser_finds(scores, f, strength) -> None:
     log_p = dgm.log_softmax(scores)
     closed = np.exp(posterior.project(scores, f, strength))
-    found = posterior.minimize_on_simplex(
+    result = posterior.minimize_on_simplex(
         lambda q: dgm.sum(posterior.divergence(dgm.log(q), log_p, f, strength)), np.full((3, 5), 0.2)
     )
-    np.testing.assert_allclose(found, closed, atol=1e-6)
+    np.testing.assert_allclose(result, closed, atol=1e-6)
     np.testing.assert_allclose(closed.sum(axis=1), 1.0, atol=1e-12)
     best = posterior.divergence(np.log(closed), log_p, f, strength)
     assert (best <= posterior.divergence(log_p, log_p, f, strength) + 1e-12).all()
@@ -161,9 +161,9 @@ def test_the_network_is_a_convolution_and_its_slopes_are(words) -> None:
     def total(features):
         return lambda model: dgm.sum(features(model) * weights)
 
-    found, slopes = dgm.value_and_grad(total(lambda model: model.features(words)))(model)
+    result, slopes = dgm.value_and_grad(total(lambda model: model.features(words)))(model)
     wanted, expected = dgm.value_and_grad(total(lambda model: convolved(model, words)))(model)
-    assert found == pytest.approx(wanted)
+    assert result == pytest.approx(wanted)
     for a, b in zip(trees.leaves(slopes), trees.leaves(expected), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-12)
 
@@ -272,9 +272,9 @@ def test_training_by_rows_is_training_of_the_whole_table() -> None:
 def test_batches_hold_no_sentence_twice() -> None:
     sentences, _ = text.but_sentences(np.random.default_rng(0), 130)
     numbers = text.vocabulary(sentences.words)
-    found = clauses.batches(sentences.words, sentences.labels, numbers, 20, random())
-    assert len(found) == 6
-    rows = [tuple(row[row > 0]) for b in found for row in b.words]
+    result = clauses.batches(sentences.words, sentences.labels, numbers, 20, random())
+    assert len(result) == 6
+    rows = [tuple(row[row > 0]) for b in result for row in b.words]
     known = [tuple(numbers[w] for w in words) for words in sentences.words]
     assert len(rows) == 120
     assert all(rows.count(row) <= known.count(row) for row in rows)
@@ -294,7 +294,7 @@ def test_batches_hold_no_sentence_twice() -> None:
     for f in (text.vocabulary, lambda text_: clauses.batch(text_, [1], numbers)):
         with pytest.raises(TypeError, match="a tuple of words, not the text 'the plot is dull'"):
             f(["the plot is dull"])
-    for b in found:
+    for b in result:
         assert b.words.shape[1] % 8 == 0
         assert b.clauses.shape[0] % 16 == 0
         but = [i for i, row in enumerate(b.words) if numbers["but"] in row]
@@ -310,8 +310,8 @@ def test_the_fixed_point_is_one(pi, strength, noise) -> None:
 
 def test_what_is_impossible_adds_nothing_to_the_divergence() -> None:
     log_p, f = np.array([np.log(0.5), np.log(0.5), -np.inf]), np.array([1.0, 0.0, 5.0])
-    found = posterior.divergence(posterior.project(log_p, f, 2.0), log_p, f, 2.0)
-    assert float(found) == pytest.approx(-np.log(0.5 * np.exp(2.0) + 0.5))  # -log Z
+    result = posterior.divergence(posterior.project(log_p, f, 2.0), log_p, f, 2.0)
+    assert float(result) == pytest.approx(-np.log(0.5 * np.exp(2.0) + 0.5))  # -log Z
     sure = posterior.divergence(np.array([0.0, -np.inf]), np.log([0.5, 0.5]), np.zeros(2))
     assert float(sure) == pytest.approx(np.log(2.0))
 

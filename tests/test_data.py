@@ -46,12 +46,12 @@ def write_mnist(folder: Path, n: int = 5, zipped: bool = True, **wrong: bytes) -
 
 @pytest.mark.parametrize("zipped", [True, False])
 def test_mnist_is_read(tmp_path, zipped) -> None:
-    found = data.mnist(write_mnist(tmp_path, zipped=zipped))
-    assert found.train.x.shape == found.test.x.shape == (5, 784)
-    assert found.train.x.dtype == np.float32
-    assert found.train.x[0, 9] == np.float32(9 / 255)
-    assert found.test.labels.tolist() == [0, 1, 2, 3, 4]
-    assert (found.shape, found.real, len(found.valid)) == ((28, 28), True, 0)
+    result = data.mnist(write_mnist(tmp_path, zipped=zipped))
+    assert result.train.x.shape == result.test.x.shape == (5, 784)
+    assert result.train.x.dtype == np.float32
+    assert result.train.x[0, 9] == np.float32(9 / 255)
+    assert result.test.labels.tolist() == [0, 1, 2, 3, 4]
+    assert (result.shape, result.real, len(result.valid)) == ((28, 28), True, 0)
 
 
 @pytest.mark.parametrize(
@@ -299,10 +299,10 @@ def test_uci_sets(tmp_path) -> None:
 def test_the_real_uci_sets(real_data) -> None:
     """Their sizes, and the likelihood of independent columns that their source gives."""
     for name, columns, nats in (("dna", 180, 100.39), ("mushrooms", 112, 34.23), ("nips", 500, 294.80)):
-        found = data.uci_binary(real_data("uci_binary"), name)
-        assert found.test.x.shape[1] == columns
-        p = (found.train.x.sum(axis=0) + 1.0) / (len(found.train) + 2.0)
-        own = -(found.test.x * np.log(p) + (1.0 - found.test.x) * np.log(1.0 - p)).sum(axis=1).mean()
+        result = data.uci_binary(real_data("uci_binary"), name)
+        assert result.test.x.shape[1] == columns
+        p = (result.train.x.sum(axis=0) + 1.0) / (len(result.train) + 2.0)
+        own = -(result.test.x * np.log(p) + (1.0 - result.test.x) * np.log(1.0 - p)).sum(axis=1).mean()
         assert abs(own - nats) < 0.01
 
 

@@ -59,8 +59,8 @@ def test_categorical_sums_to_one_and_its_entropy_is_the_sum() -> None:
 
 
 def test_an_entropy_for_each_mean() -> None:
-    found = dist.Normal(np.zeros(3), 2.0).entropy()
-    np.testing.assert_allclose(found, np.full(3, scipy.stats.norm(0, 2).entropy()))
+    result = dist.Normal(np.zeros(3), 2.0).entropy()
+    np.testing.assert_allclose(result, np.full(3, scipy.stats.norm(0, 2).entropy()))
     assert dist.Normal(np.zeros((4, 1)), np.ones(3)).entropy().shape == (4, 3)
 
 
@@ -68,8 +68,8 @@ def test_an_entropy_for_each_mean() -> None:
 def test_divergence_of_sure_bernoullis(logits) -> None:
     """No cancellation where the logits are large: p log(p/q) + (1 - p) log((1 - p)/(1 - q)) by scipy, in float64."""
     (p, q), (not_p, not_q) = scipy.special.expit(logits), scipy.special.expit(-logits)
-    found = div.kl(dist.Bernoulli(logits[0]), dist.Bernoulli(logits[1]))
-    assert float(found) == pytest.approx(
+    result = div.kl(dist.Bernoulli(logits[0]), dist.Bernoulli(logits[1]))
+    assert float(result) == pytest.approx(
         scipy.special.rel_entr(p, q) + scipy.special.rel_entr(not_p, not_q), rel=1e-6, abs=1e-12
     )
     sure = dist.Bernoulli(np.float32(3e7)), dist.Bernoulli(np.float32(0.0))

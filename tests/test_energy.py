@@ -132,10 +132,10 @@ def test_ais_finds_the_partition_function(seed) -> None:
     exact = float(rbm.log_partition(model))
     base = np.random.default_rng(seed).standard_normal(20)
     for start in (None, base, np.zeros(20)):
-        found = mcmc.ais(model, dgm.random.Generator(seed), chains=500, temperatures=1000, base=start)
-        assert abs(found.nats - exact) < 0.1
-        assert found.low < exact < found.high
-        assert found.low < found.nats < found.high
+        result = mcmc.ais(model, dgm.random.Generator(seed), chains=500, temperatures=1000, base=start)
+        assert abs(result.nats - exact) < 0.1
+        assert result.low < exact < result.high
+        assert result.low < result.nats < result.high
 
 
 def test_ais_is_a_lower_bound_on_average() -> None:
@@ -311,10 +311,10 @@ def test_annealing_finds_the_z_of_any_energy(kernel) -> None:
     base = Independent(Normal(np.zeros(2), 2.0), 1)
     path = mcmc.Annealed(base, curved, KERNELS[kernel])
     for seed in range(3):
-        found = mcmc.ais(path, dgm.random.Generator(seed), chains=500, temperatures=300)
-        assert found.low < np.log(np.pi) < found.high
-        assert found.high - found.low < 0.6
-        assert found.kind == "estimate"
+        result = mcmc.ais(path, dgm.random.Generator(seed), chains=500, temperatures=300)
+        assert result.low < np.log(np.pi) < result.high
+        assert result.high - result.low < 0.6
+        assert result.kind == "estimate"
 
 
 def test_no_chain_goes_where_there_is_no_density() -> None:

@@ -228,9 +228,9 @@ def test_the_free_energy_is_the_divergence_up_to_log_z() -> None:
     """KL(q || p) for two normal distributions: q by an affine flow, p by an energy with a known Z."""
     q = flow([Affine(np.diag([0.5, 3.0]), np.array([[1.0, -1.0]]))])
     z = random().normal((200_000, 2), "float64")
-    found = free_energy(q, lambda x: 0.5 * np.sum(x * x, axis=-1), z)
+    result = free_energy(q, lambda x: 0.5 * np.sum(x * x, axis=-1), z)
     closed = sum(-math.log(s) + (s * s + m * m - 1.0) / 2.0 for s, m in [(0.5, 1.0), (3.0, -1.0)])
-    assert found.mean() + math.log(2 * math.pi) == pytest.approx(closed, abs=0.02)
+    assert result.mean() + math.log(2 * math.pi) == pytest.approx(closed, abs=0.02)
     flat = free_energy(q, lambda x: 0.5 * np.sum(x * x, axis=-1), z, beta=0.0)
     np.testing.assert_allclose(flat, q.log_prob(q.bijection.forward(z)))
 
@@ -243,18 +243,18 @@ def test_both_ways_of_fitting_reach_a_known_flow(fitted) -> None:
     noise = random()
     if fitted == "by the inverse":
         step = train.minimise(nll, optim.adam(0.02))
-        found = train.run(step, step.init(start, noise), [truth.sample(noise, 256) for _ in range(600)]).model
+        result = train.run(step, step.init(start, noise), [truth.sample(noise, 256) for _ in range(600)]).model
         x = truth.sample(noise, 5000)
-        assert float(dgm.mean(truth.log_prob(x) - found.log_prob(x))) < 0.05
+        assert float(dgm.mean(truth.log_prob(x) - result.log_prob(x))) < 0.05
     else:
 
         def loss(f, _, rng):
             return dgm.mean(free_energy(f, lambda x: -truth.log_prob(x), f.base.sample(rng, 256)))
 
         step = train.minimise(loss, optim.adam(0.02))
-        found = train.run(step, step.init(start, noise), 600).model
-        x, log_q = found.sample_and_log_prob(noise, 5000)
-        np.testing.assert_allclose(log_q, found.log_prob(x), atol=1e-3)
+        result = train.run(step, step.init(start, noise), 600).model
+        x, log_q = result.sample_and_log_prob(noise, 5000)
+        np.testing.assert_allclose(log_q, result.log_prob(x), atol=1e-3)
         assert float(dgm.mean(log_q - truth.log_prob(x))) < 0.05
 
 

@@ -92,8 +92,8 @@ def test_gradient_penalty_takes_the_norm_over_each_example() -> None:
     w = np.array([[[1.0, 2.0], [2.0, 0.0]]])
     real, fake = np.zeros((2, 1, 2, 2)), np.ones((2, 1, 2, 2))
     scale = np.array([1.0, 2.0]).reshape(2, 1, 1, 1)
-    found = wgan.gradient_penalty(lambda x: dgm.sum(scale * x * w, axis=(1, 2, 3)), real, fake, random())
-    assert float(found) == pytest.approx(((3 - 1) ** 2 + (6 - 1) ** 2) / 2)
+    result = wgan.gradient_penalty(lambda x: dgm.sum(scale * x * w, axis=(1, 2, 3)), real, fake, random())
+    assert float(result) == pytest.approx(((3 - 1) ** 2 + (6 - 1) ** 2) / 2)
 
 
 def test_gradient_penalty_has_the_right_gradient() -> None:

@@ -95,7 +95,7 @@ def agrees(expected, do) -> None:
     dgm.testing.check_grads(total, [X], order=1)
 
 
-def found(name):
+def result(name):
     function = np
     for part in name.split("."):
         function = getattr(function, part)
@@ -105,10 +105,10 @@ def found(name):
 @pytest.mark.parametrize(("name", "form"), FORMS, ids=[f"np.{name}{form}"[:60] for name, form in FORMS])
 def test_functions(name, form) -> None:
     try:
-        expected = called(found(name), X, form)
+        expected = called(result(name), X, form)
     except (TypeError, ValueError):  # NumPy has no such form
         return
-    agrees(expected, lambda x: called(found(name), x, form))
+    agrees(expected, lambda x: called(result(name), x, form))
 
 
 @pytest.mark.parametrize(("name", "form"), METHODS, ids=[f"x.{name}{form}"[:60] for name, form in METHODS])
@@ -126,7 +126,7 @@ def test_most_forms_are_answered() -> None:
     for name, form in FORMS:
         try:
             dgm.grad(
-                lambda x, name=name, form=form: dgm.sum(x) + 0.0 * np.sum(dgm.stop_gradient([called(found(name), x, form)])[0])
+                lambda x, name=name, form=form: dgm.sum(x) + 0.0 * np.sum(dgm.stop_gradient([called(result(name), x, form)])[0])
             )(X)
             answered += 1
         except (TypeError, ValueError):

@@ -12,9 +12,9 @@ from pydgm.data import sentences as text
 def test_files_of_sentences(tmp_path) -> None:
     path = tmp_path / "stsa.binary.train"
     path.write_text("1 a fine film\n0 dull , but short\n0 \n")
-    found = text.read_labelled(path)
-    assert found.words == [("a", "fine", "film"), ("dull", ",", "but", "short"), ()]
-    assert found.labels.tolist() == [1, 0, 0]
+    result = text.read_labelled(path)
+    assert result.words == [("a", "fine", "film"), ("dull", ",", "but", "short"), ()]
+    assert result.labels.tolist() == [1, 0, 0]
     for bad, said in [
         ("1 fine\n2 x\n", "line 2: wanted a label, 0 or 1"),
         ("1 fine\n\n0 x\n", "line 2: wanted"),

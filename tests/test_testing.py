@@ -136,8 +136,8 @@ def test_a_factor_of_1_00001_in_any_derivative_is_seen(case, monkeypatch) -> Non
 
 
 @given(broadcastable_shapes(3))
-def test_broadcastable_shapes_broadcast(found) -> None:
-    np.broadcast_shapes(*found)
+def test_broadcastable_shapes_broadcast(result) -> None:
+    np.broadcast_shapes(*result)
 
 
 @given(trees(), st.integers(0, 3))

@@ -146,7 +146,7 @@ exact = {(name, K): nn.double(f) for K, each in flows.items() for name, f in zip
 
 
 def mass(model) -> float:
-    points, area = plane(run.pick(quick=5.0, default=4.5), run.pick(quick=400, default=1000), "float64")
+    points, area = plane(run.pick(quick=5.0, default=4.5), run.pick(quick=700, default=1000), "float64")
     return np.exp(in_parts(model.log_prob, points, 8000)).sum() * area
 
 

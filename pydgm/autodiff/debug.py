@@ -68,6 +68,6 @@ def check_nans(what: str, out: Array, args: Sequence[Any]) -> None:
     out = seen(out)
     if is_array(out) and is_floating(out) and bool(xp.any(xp.isnan(out))):
         share = f"{int(xp.sum(xp.astype(xp.isnan(out), out.dtype)))} of {max(out.size, 1)}"
-        given = any(is_array(x) and is_floating(x) and bool(xp.any(xp.isnan(x))) for x in map(seen, args))
-        did = "was given NaN and passed it on" if given else "made NaN"
+        was_nan = any(is_array(x) and is_floating(x) and bool(xp.any(xp.isnan(x))) for x in map(seen, args))
+        did = "was given NaN and passed it on" if was_nan else "made NaN"
         raise NaNError(f"{what} {did} in {share} elements, from {', '.join(map(shape_text, args))}")

@@ -107,8 +107,8 @@ def logsumexp(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
 
 def _softmax_given(x: Array, log_sum: Array, axis: Axis) -> Array:
     """exp(x - logsumexp(x)); where every x is -inf, 0 rather than NaN."""
-    kept = _keep(log_sum, x, axis)
-    return exp(x - where(equal(kept, -math.inf), 0.0, kept))
+    log_sums = _keep(log_sum, x, axis)
+    return exp(x - where(equal(log_sums, -math.inf), 0.0, log_sums))
 
 
 def softmax(x: Array, axis: Axis = -1) -> Array:

@@ -264,8 +264,8 @@ class Compiled:
                 t.node.name = name
         inputs, outputs = nodes(inputs), nodes(outputs)  # without the numbers
         self.traces += 1
-        given = _ranges(structure)
-        donated = [i for n in self.donate for i in range(given[n], given[n + 1]) if isinstance(leaves[i], numpy.ndarray)]
+        starts = _ranges(structure)
+        donated = [i for n in self.donate for i in range(starts[n], starts[n + 1]) if isinstance(leaves[i], numpy.ndarray)]
         planned = plan(recorder.steps, outputs, [inputs[i] for i in donated])
         run, source, fast_source, constants = emit(planned, inputs, outputs, self.__name__)
         return Program(
@@ -341,9 +341,9 @@ def _copied(x: Any) -> Any:
     return copy
 
 
-def _spend(given: list[Any]) -> None:
+def _spend(arrays: list[Any]) -> None:
     """The donated arrays may not be used again; what is in their memory afterwards is returned as a new view."""
-    _spent.update({id(x): weakref.ref(x) for x in given})
+    _spent.update({id(x): weakref.ref(x) for x in arrays})
     if len(_spent) > _MANY:
         for key in [key for key, x in _spent.items() if x() is None]:
             del _spent[key]

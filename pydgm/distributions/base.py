@@ -125,9 +125,9 @@ class Mixture(Distribution):
                 f"Mixture: logits {tuple(self.logits.shape)} for components of batch {batch}: their last axes count the same "
                 "components; Independent(components, 1) makes vectors of what else is a further axis of numbers"
             )
-        own, given = tuple(batch[:-1]), tuple(self.logits.shape[:-1])
-        if own and given and own != given:
-            raise ShapeError(f"Mixture: logits of batch {given} for components of batch {own}: give both one")
+        own, weights = tuple(batch[:-1]), tuple(self.logits.shape[:-1])
+        if own and weights and own != weights:
+            raise ShapeError(f"Mixture: logits of batch {weights} for components of batch {own}: give both one")
 
     @property
     def event_ndim(self) -> int:

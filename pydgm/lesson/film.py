@@ -31,11 +31,11 @@ def show(figure: Any, draw: Callable[[Any], Any], frames: Iterable[Any]) -> list
     import matplotlib.pyplot as plt
     from matplotlib.animation import FuncAnimation
 
-    kept: list[Any] = []
+    frames_shown: list[Any] = []
 
     def each() -> Iterator[Any]:
         for frame in frames:
-            kept.append(frame)
+            frames_shown.append(frame)
             yield frame
 
     coming = each()
@@ -47,7 +47,7 @@ def show(figure: Any, draw: Callable[[Any], Any], frames: Iterable[Any]) -> list
         del film  # lived as long as its window
     for _ in coming:  # what a window closed early did not wait for
         pass
-    return kept
+    return frames_shown
 
 
 def write_gif(file: Any, figure: Any, draw: Callable[[Any], Any], frames: list[Any]) -> None:

@@ -166,13 +166,13 @@ class Run:
 
     def film(self, figure: Any, draw: Callable[[Any], Any], frames: Iterable[Any]) -> None:
         """``draw(frame)`` changes ``figure``: shown as frames come, then kept as NAME.gif and NAME.html. For ``--live``."""
-        kept = film.show(figure, draw, frames)
+        shown = film.show(figure, draw, frames)
         path = self._out / self.name.rpartition("/")[2]
         print(f"the film: {path}.gif, .html", flush=True)
         self._write(
             {
-                f"{path.name}.gif": lambda file: film.write_gif(file, figure, draw, kept),
-                f"{path.name}.html": lambda file: file.write(film.as_html(figure, draw, kept).encode()),
+                f"{path.name}.gif": lambda file: film.write_gif(file, figure, draw, shown),
+                f"{path.name}.html": lambda file: file.write(film.as_html(figure, draw, shown).encode()),
             }
         )
 

@@ -153,7 +153,7 @@ def augmented(x):
 def test_refused(function, argument, said) -> None:
     with pytest.raises((TraceError, RuntimeError), match=said) as error:
         dgm.compile(function)(argument)
-    assert "test_compile_found.py" in str(error.value)
+    assert "test_compile_reported.py" in str(error.value)
 
 
 class Holder:
