@@ -53,6 +53,7 @@ class Server:
 @pytest.fixture
 def server(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("PYDGM_DATA", raising=False)
     digest = hashlib.sha256(CONTENT).hexdigest()
     monkeypatch.setitem(FILES, "mnist", tuple(File(name, digest) for name in NAMES))
     monkeypatch.setattr(__main__, "TIMEOUT", 1.0)
@@ -77,6 +78,19 @@ def test_a_set_is_fetched_once(server, tmp_path, capsys) -> None:
     assert fetch(server) == 0
     assert server.asked == [(name, "") for name in NAMES]
     assert "lessons find it there" in capsys.readouterr().out
+
+
+def test_a_set_goes_into_the_cache_or_where_it_is_told_to(server, tmp_path, monkeypatch, capsys) -> None:
+    """And never into a shared folder only because PYDGM_DATA names it."""
+    named, shared = tmp_path / "named", tmp_path / "shared"
+    shared.mkdir()
+    monkeypatch.setenv("PYDGM_DATA", str(shared))
+    assert fetch(server) == 0
+    assert "so lessons look there: unset it, or pass --data" in capsys.readouterr().out
+    assert not list(shared.iterdir())
+    assert (folder(tmp_path) / "one.bin").read_bytes() == CONTENT
+    assert main(["fetch", "mnist", "--mirror", server.url, "--data", str(named)]) == 0
+    assert (named / "mnist" / "one.bin").read_bytes() == CONTENT
 
 
 def stops_early(handler, name, body) -> bool:
@@ -175,7 +189,14 @@ def test_no_server_and_no_file_are_a_sentence(server, tmp_path, capsys) -> None:
     assert said.count("\n") == 1
     assert main(["fetch", "binarized_mnist"]) == 2
     assert "--mirror" in capsys.readouterr().err
-    for wrong in (["fetch"], ["fetch", "nothing"], [], ["walk"]):
+    for wrong in (
+        ["fetch"],
+        ["fetch", "nothing"],
+        [],
+        ["walk"],
+        ["verify", "--data", "nowhere"],
+        ["list", "--data", "nowhere"],
+    ):
         with pytest.raises(SystemExit) as refused:
             main(wrong)
         assert refused.value.code == 2

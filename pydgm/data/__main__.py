@@ -102,7 +102,7 @@ def fetch(names: list[str], mirror: str | None, into: str | None) -> int:
         return 2
     pooch.get_logger().setLevel("ERROR")
     for name in dict.fromkeys(names):
-        folder = Path(into or os.environ.get("PYDGM_DATA") or cache()) / name  # where load looks first
+        folder = (Path(into) if into else cache()) / name  # never into a shared folder that nobody named here
         for file, known_hash, folder_url in FILES[name]:
             if mirror is None and not folder_url:
                 print(
@@ -118,7 +118,11 @@ def fetch(names: list[str], mirror: str | None, into: str | None) -> int:
             except (OSError, ValueError) as error:  # what requests and pooch raise
                 print(f"{file} could not be had from {url}: {str(error).splitlines()[0][:300]}", file=sys.stderr)
                 return 2
-        print(f"{name} is in {folder}; lessons find it there")
+        elsewhere = os.environ.get("PYDGM_DATA")
+        if elsewhere and Path(elsewhere).resolve() != folder.parent.resolve():
+            print(f"{name} is in {folder}; PYDGM_DATA names {elsewhere}, so lessons look there: unset it, or pass --data")
+        else:
+            print(f"{name} is in {folder}; lessons find it there")
     return 0
 
 
@@ -177,7 +181,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m pydgm.data", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="list | fetch | verify")
     commands.add_parser("list", help="every data set, what it is, and where it is")
-    fetching = commands.add_parser("fetch", help="download sets into --data DIR, PYDGM_DATA or your cache")
+    fetching = commands.add_parser("fetch", help="download sets into your cache, or --data DIR; what was interrupted goes on")
     fetching.add_argument("names", nargs="+", choices=list(FILES), metavar="NAME", help=", ".join(FILES))
     fetching.add_argument("--mirror", metavar="URL", help="another server, with NAME/FILE for each file")
     commands.add_parser("verify", help="compare every file that is here with its published hash")
