@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -57,6 +58,19 @@ def check_batch(batch: tuple[Any, ...]) -> None:
         if is_array(x) and 0 in x.shape[:1]:
             raise DomainError(f"train: {path} is empty, {shape_text(x)}")
         checks.finite(x, f"train: {path}")
+
+
+def check_precision(model: Any, numbers: dict[str, Any]) -> None:
+    """Warn where a float32 model is trained in float64: it costs twice the time, and nothing shows it."""
+    floats = [str(w.dtype) for w in trees.leaves(model) if is_array(w) and is_floating(w)]
+    losses = [value[0] if isinstance(value, list) else value for name, value in numbers.items() if "." not in name]
+    if set(floats) == {"float32"} and any(str(getattr(value, "dtype", "")) == "float64" for value in losses):
+        warnings.warn(
+            "the model is float32 and its loss float64, which takes twice the time: a batch of float64, np.eye or np.array "
+            "in the loss; x.astype('float32') there, or nn.double(model)",
+            RuntimeWarning,
+            stacklevel=3,
+        )
 
 
 def check_losses(numbers: dict[str, Any], made: int) -> None:

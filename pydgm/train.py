@@ -265,6 +265,8 @@ def run(
             model, memory, average, numbers = step.advance(model, memory, average, batch)
             if first and step.compiled.calls > calls:
                 lint.check_meetings(*step.compiled.recorded)
+            if first:
+                lint.check_precision(model, numbers)
             first, made = False, made + 1
             log.append(numbers, made)
             if validate is not None and made % validate_every == 0:

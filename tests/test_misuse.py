@@ -40,7 +40,7 @@ from pydgm.models.flows import Planar, flow
 from pydgm.models.latent import VAE, GaussianMixture, vae
 
 V = np.array([3.0, 4.0])
-X, Y = np.linspace(-1.0, 1.0, 16).reshape(8, 2), np.ones((8, 1))
+X, Y = np.linspace(-1.0, 1.0, 16, dtype="float32").reshape(8, 2), np.ones((8, 1), "float32")
 
 
 class Misuse(NamedTuple):
@@ -283,7 +283,7 @@ def annealed_fit():
     def batches():
         for _ in range(6):
             loss_weight[0] = 0.1 * next(weight)
-            yield np.ones((4, 6))
+            yield np.ones((4, 6), "float32")
 
     def loss(model, x, rng):
         q = model.posterior(x)

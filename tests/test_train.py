@@ -172,6 +172,18 @@ def test_steps_without_data_draw_their_own() -> None:
     assert run.losses.shape == (500,)
 
 
+def test_float64_does_not_creep_in_without_a_word() -> None:
+    """From a batch, or from the loss itself; a float64 model is as it should be."""
+    for batch, scale in ((X.astype("float64"), 1.0), (X, np.eye(2))):
+        step = train.minimise(lambda m, x, rng, scale=scale: dgm.mean(m(x) ** 2) * dgm.sum(scale), optim.sgd(0.1))
+        model = nn.MLP.init(random(), [2, 4, 1])
+        with pytest.warns(RuntimeWarning, match="the model is float32 and its loss float64"):
+            train.run(step, step.init(model, random()), [batch] * 3)
+    step = train.minimise(lambda m, x, rng: dgm.mean(m(x) ** 2), optim.sgd(0.1))
+    train.run(step, step.init(nn.double(mlp()), random()), [X.astype("float64")] * 3)
+    train.run(step, step.init(mlp(), random()), [X] * 3)
+
+
 # Optimisers and schedules
 
 
@@ -327,7 +339,7 @@ def by_default(beta):
 
 
 def by_array(beta):
-    weight = np.array(beta)
+    weight = np.array(beta, "float32")
     return lambda model, x, rng: weight * dgm.mean(model(x) ** 2)
 
 
