@@ -252,7 +252,7 @@ def pull_back(level: int, outputs: Sequence[Any], cotangents: Sequence[Array], i
             gradients[id(out)] = g if known is None else known + g
             roots.append(out)
     notes = recorder() if recorders else None
-    for node, below in _users_first(level, roots):
+    for node in _users_first(level, roots):
         op = node.operation
         if op is None:  # an input of the transformation: its gradient stays in the table
             continue
@@ -264,10 +264,10 @@ def pull_back(level: int, outputs: Sequence[Any], cotangents: Sequence[Array], i
                 f"an array that {op.name.lstrip('_')} used was changed in place before the derivative was taken, which would "
                 "be that of the new numbers: make a new array instead"
             )
-        args = list(node.args)
-        for i, x in below:
-            args[i] = x.value
-        for i, x in below:
+        args = [x.value if type(x) is Tensor and x.level == level else x for x in node.args]
+        for i, x in enumerate(node.args):
+            if type(x) is not Tensor or x.level != level:
+                continue
             if i >= len(op.vjps) and not op.variadic:
                 raise TypeError(f"{op.name.lstrip('_')} has no derivative in its argument {i} {caller()}")
             rule = op.vjps[0 if op.variadic else i]
@@ -288,30 +288,27 @@ def pull_back(level: int, outputs: Sequence[Any], cotangents: Sequence[Array], i
     return slopes
 
 
-def _users_first(level: int, roots: list[Tensor]) -> Iterator[tuple[Tensor, list[tuple[int, Tensor]]]]:
-    """The nodes of ``level`` below ``roots``, each after all of its users, with those of its arguments that are nodes, too.
-
-    Uses are counted, and then ticked off.
-    """
+def _users_first(level: int, roots: list[Tensor]) -> Iterator[Tensor]:
+    """The nodes of ``level`` below ``roots``, each after all of its users: uses are counted, then ticked off."""
     uses = {id(out): 0 for out in roots}
     nodes = list({id(out): out for out in roots}.values())
-    below: dict[int, list[tuple[int, Tensor]]] = {}
     for node in nodes:  # grows while it is walked
-        below[id(node)] = [(i, x) for i, x in enumerate(node.args) if type(x) is Tensor and x.level == level]
-        for _, x in below[id(node)]:
-            if id(x) in uses:
-                uses[id(x)] += 1
-            else:
-                uses[id(x)] = 1
-                nodes.append(x)
+        for x in node.args:
+            if type(x) is Tensor and x.level == level:
+                if id(x) in uses:
+                    uses[id(x)] += 1
+                else:
+                    uses[id(x)] = 1
+                    nodes.append(x)
     ready = [out for out in nodes if uses[id(out)] == 0]
     while ready:
         node = ready.pop()
-        yield node, below[id(node)]
-        for _, x in below[id(node)]:
-            uses[id(x)] -= 1
-            if uses[id(x)] == 0:
-                ready.append(x)
+        yield node
+        for x in node.args:
+            if type(x) is Tensor and x.level == level:
+                uses[id(x)] -= 1
+                if uses[id(x)] == 0:
+                    ready.append(x)
 
 
 def _fit(share: Array, x: Array, op: Operation) -> Array:
