@@ -8,7 +8,7 @@ know which of them it holds.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from .errors import TreeError
@@ -145,6 +145,14 @@ def _unflatten(s: Structure, leaves: Any) -> Any:
     if s.kind is CONSTANT:
         return s.fixed
     return _containers[s.kind][1](s.kind, s.keys, [_unflatten(child, leaves) for child in s.children], s.fixed)
+
+
+def constants(structure: Structure) -> Iterator[Any]:
+    """What stands in the places of leaves and is none: integers, texts, ``None``."""
+    if structure.kind is CONSTANT:
+        yield structure.fixed
+    for child in structure.children:
+        yield from constants(child)
 
 
 def leaves(tree: Tree) -> list[Any]:

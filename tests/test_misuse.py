@@ -516,6 +516,9 @@ BLOCKS = {
     "validation that is an array": Misuse(lambda: fit(validate=lambda m: np.ones(1)), "gives one number", TypeError),
     "average as text": Misuse(lambda: train.minimise(squares, optim.adam(), average="x"), "between 0 and 1", TypeError),
     "derivative of integers along": Misuse(lambda: dgm.jvp(lambda x: np.arange(3), (V,), (V,)), "return floats", TypeError),
+    "derivative of a number along": Misuse(
+        lambda: dgm.jvp(lambda x: (dgm.sum(x), 3), (V,), (V,)), "returns 3, which has no derivative", TypeError
+    ),
     "likelihood of coordinates": Misuse(
         lambda: dgm.metrics.likelihood(Normal(np.zeros(2), 1.0), X, rng()), "one log density for each row", ValueError
     ),

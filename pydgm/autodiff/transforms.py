@@ -128,6 +128,9 @@ def jvp(f: Callable[..., Any], primals: tuple[Any, ...], tangents: tuple[Any, ..
     for y in trees.leaves(value):
         if is_array(y) and not is_floating(y):
             raise ArgumentError(f"jvp: f returns {shape_text(y)}, which has no derivative: return floats alone")
+    for constant in trees.constants(trees.flatten(value)[1]):
+        if constant is not None:
+            raise ArgumentError(f"jvp: f returns {constant!r}, which has no derivative: return floats alone")
     cotangent = trees.map(lambda y: xp.zeros_like(_bottom(y)) if is_array(y) else 0.0, value)
     _, push = vjp(pull, cotangent)
     return value, push(tangents)[0]
