@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy
@@ -14,6 +14,9 @@ from . import checks, trees
 from .backend import is_array, is_floating
 from .errors import ArgumentError, DomainError, NaNError, ShapeError, kind_text, shape_text
 from .optim import Optimizer
+
+RESERVED = ("loss", "validation", "validation_step")
+"""Names that the log gives a meaning of its own."""
 
 
 def check_arguments(loss: Any, optimizer: Any) -> None:
@@ -63,8 +66,7 @@ def check_batch(batch: tuple[Any, ...]) -> None:
 def check_precision(model: Any, numbers: dict[str, Any]) -> None:
     """Warn where a float32 model is trained in float64: it costs twice the time, and nothing shows it."""
     floats = [str(w.dtype) for w in trees.leaves(model) if is_array(w) and is_floating(w)]
-    losses = [value[0] if isinstance(value, list) else value for name, value in numbers.items() if "." not in name]
-    if set(floats) == {"float32"} and any(str(getattr(value, "dtype", "")) == "float64" for value in losses):
+    if set(floats) == {"float32"} and any(str(getattr(value, "dtype", "")) == "float64" for _, value in _losses(numbers)):
         warnings.warn(
             "the model is float32 and its loss float64, which takes twice the time: a batch of float64, np.eye or np.array "
             "in the loss; x.astype('float32') there, or nn.double(model)",
@@ -75,14 +77,20 @@ def check_precision(model: Any, numbers: dict[str, Any]) -> None:
 
 def check_losses(numbers: dict[str, Any], made: int) -> None:
     """Each player's loss at step ``made`` is finite."""
+    for name, value in _losses(numbers):
+        number = float(value)
+        if not math.isfinite(number):
+            raise NaNError(
+                f"train: the loss{'' if name == 'loss' else f' of {name}'} is {number} at step {made}: a learning rate that is "
+                "too large, or a batch that holds NaN; dgm.debug_nans() names the operation that made it"
+            )
+
+
+def _losses(numbers: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Of what a step logs, the losses: one, or each player's."""
     for name in ("loss",) if "loss" in numbers else [name for name in numbers if "." not in name]:
         for value in numbers[name] if isinstance(numbers[name], list) else [numbers[name]]:
-            number = float(value)
-            if not math.isfinite(number):
-                raise NaNError(
-                    f"train: the loss{'' if name == 'loss' else f' of {name}'} is {number} at step {made}: a learning rate "
-                    "that is too large, or a batch that holds NaN; dgm.debug_nans() names the operation that made it"
-                )
+            yield name, value
 
 
 def check_numbers(value: Any, numbers: Any) -> None:
@@ -93,7 +101,7 @@ def check_numbers(value: Any, numbers: Any) -> None:
     if not isinstance(numbers, dict):
         raise ArgumentError(f"train: {wanted}; got a number and {kind_text(numbers)}")
     for name, number in numbers.items():
-        if not isinstance(name, str) or not name.isidentifier() or name in ("loss", "validation", "validation_step"):
+        if not isinstance(name, str) or not name.isidentifier() or name in RESERVED:
             raise ArgumentError(f"train: {name!r} cannot be logged: wanted a word that is not in the log already")
         if getattr(number, "shape", ()) != () or not (is_array(number) or isinstance(number, int | float)):
             raise ArgumentError(f"train: {name} cannot be logged: wanted one number, got {shape_text(number)}")

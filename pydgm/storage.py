@@ -11,7 +11,6 @@ import functools
 import io
 import json
 import os
-import types
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -22,7 +21,6 @@ import numpy
 
 from . import backend, files, trees
 from .errors import ArgumentError, DataError, kind_text, shape_text
-from .random import Generator
 
 Tree = TypeVar("Tree")
 _STRUCTURE = "structure.json"
@@ -166,67 +164,6 @@ def text_of(x: Any) -> str:
         return name
     text = repr(x)
     return kind_text(x) if " at 0x" in text else text
-
-
-def fingerprint(x: Any) -> str:
-    """A number for all that ``x`` does: functions with their code, and the values that they use and are not given."""
-    return f"{zlib.crc32('|'.join(_parts(x, {})).encode()):08x}"
-
-
-def _parts(x: Any, seen: dict[int, Any]) -> Iterator[str]:
-    if id(x) in seen:
-        return
-    seen[id(x)] = x
-    if isinstance(x, types.FunctionType):
-        yield f"{x.__qualname__} {zlib.crc32(_code(x.__code__)):08x}"
-        values = [*(x.__defaults__ or ()), *(x.__kwdefaults__ or {}).items()]
-        values += [cell.cell_contents for cell in x.__closure__ or () if cell != types.CellType()]
-        if (x.__module__ or "").split(".")[0] not in ("pydgm", "numpy"):
-            values += [(name, x.__globals__[name]) for name in sorted(_names_in(x.__code__)) if name in x.__globals__]
-        for value in values:
-            yield from _parts(value, seen)
-    elif isinstance(x, types.MethodType):
-        yield from _parts(x.__func__, seen)
-        yield from _parts(x.__self__, seen)
-    elif isinstance(x, functools.partial):
-        yield from _parts((x.func, x.args, sorted(x.keywords.items())), seen)
-    elif isinstance(x, Generator):
-        yield str(x.state())
-    elif backend.is_array(x):
-        yield f"{shape_text(x)} {backend.fingerprint(x):08x}"
-    elif isinstance(x, dict):
-        for key, value in x.items():
-            yield repr(key)
-            yield from _parts(value, seen)
-    elif isinstance(x, list | tuple | set | frozenset):
-        yield f"{type(x).__name__} of {len(x)}"
-        for value in sorted(x, key=repr) if isinstance(x, set | frozenset) else x:
-            yield from _parts(value, seen)
-    elif isinstance(x, type | types.ModuleType) or not hasattr(x, "__dict__"):
-        yield text_of(x)
-    else:  # an object: its class, and what it holds
-        own = type(x).__module__.split(".")[0] == "pydgm"  # whose private parts are its own affair
-        yield type(x).__qualname__
-        yield from _parts(vars(type(x)).get("__call__"), seen)
-        yield from _parts({name: value for name, value in vars(x).items() if not (own and name.startswith("_"))}, seen)
-
-
-def _names_in(code: types.CodeType) -> set[str]:
-    return set(code.co_names).union(*[_names_in(c) for c in code.co_consts if isinstance(c, types.CodeType)])
-
-
-def _code(code: types.CodeType) -> bytes:
-    """What a function does, without the lines where it stands, and without its docstring."""
-    constants = [_code(c) if isinstance(c, types.CodeType) else _constant(c) for c in code.co_consts if not _is_doc(c, code)]
-    return b"|".join([code.co_code, *constants, *[name.encode() for name in code.co_names]])
-
-
-def _is_doc(constant: Any, code: types.CodeType) -> bool:
-    return isinstance(constant, str) and bool(code.co_consts) and constant is code.co_consts[0]
-
-
-def _constant(c: Any) -> bytes:
-    return repr(sorted(map(repr, c)) if isinstance(c, frozenset) else c).encode()  # a set's order is another in each process
 
 
 def _compare(path: Any, saved: Any, expected: dict[str, str], kind: str) -> None:

@@ -16,7 +16,6 @@ import os
 import threading
 import time
 import warnings
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +23,7 @@ from typing import Any, NamedTuple
 
 import numpy
 
-from . import checks, lint, storage, trees
+from . import checks, lint, origin, storage, trees
 from .autodiff import Tensor, value_and_grad
 from .backend import Array, copy, is_array, seen, to_numpy, xp
 from .compile import compile
@@ -58,7 +57,7 @@ class State(NamedTuple):
         """The loss before each step, (steps,); of several players a dict of them."""
         if "loss" in self.log:
             return self.log["loss"]
-        return {name: losses for name, losses in self.log.items() if "." not in name and not name.startswith("validation")}
+        return {name: losses for name, losses in self.log.items() if "." not in name and name not in lint.RESERVED}
 
 
 class Step:
@@ -80,8 +79,8 @@ class Step:
     ) -> None:
         if average is not None and not (isinstance(average, float) and 0.0 < average < 1.0):
             raise ArgumentError(f"train: average is how much of the past is kept, between 0 and 1, 0.999 say; got {average!r}")
-        self.name, self.batches, self.update = name, batches, update
-        self._remember, self._averages = remember, average is not None
+        self.name, self.batches, self.update, self.average = name, batches, update, average
+        self._remember = remember
         self._lock = threading.Lock()  # the generator below serves one run at a time
         self._runs_in: int | None = None  # which thread's
         self._rng = rng = Generator(0)  # set to where the state's noise stands, before it is drawn from
@@ -124,7 +123,7 @@ class Step:
         if not isinstance(rng, Generator):
             raise ArgumentError(f"init: the second argument is a dgm.random.Generator, got {kind_text(rng)}")
         own = rng.spawn()
-        average = _own(model) if self._averages else None
+        average = None if self.average is None else _own(model)
         memory = self._remember(model, own)
         return State(_own(model), memory, own.state(), average=average)
 
@@ -153,8 +152,7 @@ def alternate(*, average: float | None = None, **players: tuple[Loss, Optimizer,
     so that a step takes as many batches as its busiest player makes updates (a rest that is no whole step is left out).
     ``losses[player]`` has one number for each update.
     """
-    names, losses = tuple(players), tuple(player[0] for player in players.values() if isinstance(player, tuple))
-    if bad := {"loss", "validation", "validation_step"} & set(players):
+    if bad := set(lint.RESERVED) & set(players):
         raise ArgumentError(f"alternate: {', '.join(bad)} is a name in the log already: call the player by another")
     if not players:
         raise ArgumentError("alternate: wanted the players by name, D=(loss, optimizer, 1)")
@@ -163,15 +161,15 @@ def alternate(*, average: float | None = None, **players: tuple[Loss, Optimizer,
             raise ArgumentError(f"alternate: {name} is (loss, optimizer, updates from 1 on), got {shape_text(player)}")
         lint.check_arguments(*player[:2])
 
-    optimizers = tuple(optimizer for _, optimizer, _ in players.values())
-    inits, steps = tuple(o.init for o in optimizers), tuple(o.update for o in optimizers)
-    turns = tuple(n for _, _, n in players.values())
+    names = tuple(players)
+    losses, optimizers, turns = zip(*players.values(), strict=True)
+    steps = tuple(optimizer.update for optimizer in optimizers)  # flat tuples of functions: compile looks at what they use
 
     def remember(models: Tree, rng: Generator) -> Tree:
         if not isinstance(models, dict) or not set(players) <= set(models):
             given = f"one with {', '.join(map(str, models))}" if isinstance(models, dict) else kind_text(models)
             raise ArgumentError(f"alternate: wanted the models by name, a dict with {', '.join(players)}; got {given}")
-        return {name: init(models[name]) for name, init in zip(names, inits, strict=True)}
+        return {name: optimizer.init(models[name]) for name, optimizer in zip(names, optimizers, strict=True)}
 
     def update(models: Tree, memory: Tree, batch: tuple[Any, ...], rng: Generator) -> tuple[Tree, Tree, dict[str, Any]]:
         models, memory, logged = dict(models), dict(memory), {}
@@ -244,15 +242,16 @@ def run(
     lint.check_run(step, Step, state, State, batches, save)
     checks.count(validate_every, "run: validate_every")
     best = state.best if validate is None or state.best is not None else _own(state.model)
-    past = state.average if state.average is not None else state.model  # averages begin where the model is
-    average = _own(past) if step._averages else None
+    past = state.model if state.average is None else state.average  # averages begin where the model is
+    average = None if step.average is None else _own(past)
     state = State(_own(state.model), _own(state.memory), state.noise, state.step, state.log, average, best)
-    start, origin = int(state.step), {} if save is None else _origin(step, state, batches, validate, validate_every)
+    start, began_with = int(state.step), {}
     if save is not None:
+        began_with = _origin(step, state, batches, validate, validate_every)
         if Path(save).exists():
-            state = _resumed(save, state, origin)
+            state = _resumed(save, state, began_with)
         else:
-            _save(save, state, origin)  # what cannot be written is said before the work, not after it
+            _save(save, state, began_with)  # what cannot be written is said before the work, not after it
     log, saved_at = _Log(state.log), time.monotonic()
     with step.alone():
         step._rng.restore(state.noise)
@@ -263,9 +262,9 @@ def run(
                 lint.check_batch(batch)
             calls = step.compiled.calls
             model, memory, average, numbers = step.advance(model, memory, average, batch)
-            if first and step.compiled.calls > calls:
-                lint.check_meetings(*step.compiled.recorded)
             if first:
+                if step.compiled.calls > calls:  # not in an eager run
+                    lint.check_meetings(*step.compiled.recorded)
                 lint.check_precision(model, numbers)
             first, made = False, made + 1
             log.append(numbers, made)
@@ -273,7 +272,7 @@ def run(
                 best = log.validated(validate, model if average is None else average, best, made)
             if save is not None and time.monotonic() - saved_at > save_every:
                 now = State(model, memory, step._rng.state(), numpy.int64(made), log.arrays(), average, best)
-                _save(save, now, origin, warn=True)
+                _save(save, now, began_with, warn=True)
                 saved_at = time.monotonic()
         noise = step._rng.state()
     if made == start:
@@ -283,7 +282,7 @@ def run(
     lint.check_finite(model)
     state = State(model, memory, noise, numpy.int64(made), log.arrays(), average, best)
     if save is not None:
-        _save(save, state, origin, warn=True)
+        _save(save, state, began_with, warn=True)
     return state
 
 
@@ -372,42 +371,26 @@ def _grouped(batches: Iterable[Any] | int, size: int, done: int, what: str) -> I
 
 
 def _origin(step: Step, state: State, batches: Any, validate: Any, validate_every: int) -> dict[str, str]:
-    """What a run began with, in words: two runs with the same origin give the same bits."""
-    content = 0
-    leaves, structure = trees.flatten(state._replace(log={}, best=None))
-    for x in leaves:
-        content = zlib.crc32(to_numpy(x).tobytes(), content)
-    made_of = zlib.crc32(repr(storage.describe(structure)).encode())
-    told = batches.name() if hasattr(batches, "name") else ""
-    if isinstance(batches, int):
-        told = f"{batches} steps"
-    elif not told:
-        crc = 0
-        for x in trees.leaves(list(batches)):
-            crc = zlib.crc32(to_numpy(x).tobytes(), crc)
-        told = f"{len(batches)}, {crc:08x}"
-    checked = (
-        "none" if validate is None else f"{storage.text_of(validate)} {storage.fingerprint(validate)} every {validate_every}"
-    )
+    """What decides the bits of a run; a file of another origin is refused."""
     return {
-        "step": f"{step.name} {storage.fingerprint(step.update)}",
-        "batches": told,
-        "model and noise": f"{made_of:08x} {content:08x}",
-        "validation": checked,
+        "step": f"{step.name} {origin.of_function((step.update, step.average))}",
+        "batches": origin.of_batches(batches),
+        "model and noise": origin.of_state(state._replace(log={}, best=None)),
+        "validation": "none" if validate is None else f"{origin.of_function(validate)} every {validate_every}",
     }
 
 
-def _save(path: Any, state: State, origin: dict[str, str], warn: bool = False) -> None:
+def _save(path: Any, state: State, began_with: dict[str, str], warn: bool = False) -> None:
     try:
-        storage.save(path, {"began with": origin, "state": state})
+        storage.save(path, {"began with": began_with, "state": state})
     except OSError as error:
         if not warn:
             raise DataError(f"run: {path} cannot be written: {error.strerror}") from None
         warnings.warn(f"the run could not be saved to {path} ({error.strerror}); it goes on", RuntimeWarning, stacklevel=3)
 
 
-def _resumed(path: Any, state: State, origin: dict[str, str]) -> State:
-    like: dict[str, Any] = {"began with": origin, "state": state._replace(log={})}
+def _resumed(path: Any, state: State, began_with: dict[str, str]) -> State:
+    like: dict[str, Any] = {"began with": began_with, "state": state._replace(log={})}
     try:
         loaded, log = storage.load_beside(path, like, "run", "['state'].log")
     except DataError as error:

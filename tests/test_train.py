@@ -343,12 +343,17 @@ def by_array(beta):
     return lambda model, x, rng: weight * dgm.mean(model(x) ** 2)
 
 
+def by_pair(weights):
+    return lambda model, x, rng: (weights["a"] + weights["b"] * weights["c"]) * dgm.mean(model(x) ** 2)
+
+
 CHANGED = {
     "a global number": (lambda b: by_global, lambda m: m.setattr("tests.test_train.BETA", 2.0)),
     "a global dict": (lambda b: by_global, lambda m: m.setitem(SCALES, "beta", 2.0)),
     "a default argument": (by_default, None),
     "an array of an outer function": (by_array, None),
     "an attribute": (Weighted, None),
+    "one of two equal numbers": (lambda b: by_pair({"a": 1, "b": 2, "c": 3 - int(b)}), None),
     "a method's object": (lambda b: Weighted(b).loss, None),
 }
 
@@ -368,6 +373,17 @@ def test_a_changed_loss_is_another_run(tmp_path, monkeypatch, name) -> None:
         change(monkeypatch)
     with pytest.raises(DataError, match=r"another run: began with.step is"):
         run(2.0)
+
+
+def test_another_averaging_is_another_run(tmp_path) -> None:
+    for average, fails in ((0.9, False), (0.99, True), (None, True)):
+        step = train.minimise(squares_of_rows, optim.sgd(0.1), average=average)
+        state = step.init(mlp(), random())
+        if not fails:
+            train.run(step, state, [X] * 5, save=tmp_path / "run.npz")
+            continue
+        with pytest.raises(DataError, match="another run"):
+            train.run(step, state, [X] * 5, save=tmp_path / "run.npz")
 
 
 def test_other_data_schedules_and_validation_are_another_run(tmp_path) -> None:
