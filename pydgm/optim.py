@@ -197,30 +197,24 @@ def project(optimizer: Optimizer, onto: Callable[[Tree], Tree]) -> Optimizer:
 
 
 @dataclasses.dataclass(frozen=True)
-class linear:  # noqa: N801  a schedule reads like a function
-    """From ``start`` to ``end`` in ``steps`` steps, on a straight line; then ``end``."""
-
+class _Ramp:
     start: float
     end: float
     steps: int
 
     def __post_init__(self) -> None:
         _check_schedule(self)
+
+
+class linear(_Ramp):  # noqa: N801  a schedule reads like a function
+    """From ``start`` to ``end`` in ``steps`` steps, on a straight line; then ``end``."""
 
     def __call__(self, step: float) -> Any:
         return self.start + (self.end - self.start) * numpy.minimum(step / self.steps, 1.0)
 
 
-@dataclasses.dataclass(frozen=True)
-class cosine:  # noqa: N801
+class cosine(_Ramp):  # noqa: N801
     """From ``start`` to ``end`` in ``steps`` steps, along half a cosine; then ``end`` (Loshchilov and Hutter 2017)."""
-
-    start: float
-    end: float
-    steps: int
-
-    def __post_init__(self) -> None:
-        _check_schedule(self)
 
     def __call__(self, step: float) -> Any:
         turned = numpy.cos(math.pi * numpy.minimum(step / self.steps, 1.0))

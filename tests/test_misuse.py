@@ -466,6 +466,7 @@ BLOCKS = {
     ),
     "mixture of other components": Misuse(lambda: Mixture(np.zeros(2), Normal(np.zeros(3), 1.0)), "logits", ValueError),
     "counts that are too many": Misuse(lambda: Multinomial(3, V).log_prob(np.array([4, 0])), "from 0 to 3", ValueError),
+    "levels from high down to low": Misuse(lambda: DiscretizedLogistic(0.5, 0.1, 1.0, 0.0), "from low up to high", ValueError),
     "pixels beyond the levels": Misuse(lambda: DiscretizedLogistic(0.5, 0.1).log_prob(V), "from 0 to 1", ValueError),
     "temperature 0": Misuse(lambda: GumbelSoftmax(V, 0.0), "temperature must be above 0", ValueError),
     "KL of vectors to numbers": Misuse(

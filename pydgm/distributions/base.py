@@ -114,9 +114,6 @@ class Mixture(Distribution):
     components: Any  # batch (..., K)
 
     def __post_init__(self) -> None:
-        self._check()
-
-    def _check(self) -> None:
         shape = check_distribution(self.components, "Mixture").shape
         batch = shape[: len(shape) - self.components.event_ndim]
         checks.array(self.logits, "Mixture: logits")
@@ -144,9 +141,8 @@ class Mixture(Distribution):
         shape, batch = as_tuple(shape), self.shape[: len(self.shape) - self.event_ndim]
         K, own = self.logits.shape[-1], len(self.components.shape) - self.event_ndim - 1
         which = rng.categorical(ad.broadcast_to(self.logits, (*shape, *batch, K)))
-        drawn = self.components.sample(
-            rng, (*shape, *batch[: len(batch) - own])
-        )  # one from each component, of which one is kept
+        # One draw from each component, of which one is kept.
+        drawn = self.components.sample(rng, (*shape, *batch[: len(batch) - own]))
         axis = drawn.ndim - self.event_ndim - 1
         which = xp.reshape(which, (*which.shape, 1) + (1,) * self.event_ndim)
         which = xp.broadcast_to(which, (*drawn.shape[:axis], 1, *drawn.shape[axis + 1 :]))

@@ -50,15 +50,19 @@ class Bernoulli(Distribution):
         return ad.softplus(self.logits) - self.logits * self.probs
 
 
+def _check_logits(logits: Array, whose: str) -> None:
+    checks.array(logits, f"{whose}: logits")
+    if logits.ndim == 0:
+        raise ShapeError(f"{whose}: wanted logits (..., K), got a single number")
+
+
 class Categorical(Distribution):
     """Symbol k with probability softmax(logits)_k over the last axis."""
 
     logits: Array
 
     def __post_init__(self) -> None:
-        checks.array(self.logits, "Categorical: logits")
-        if self.logits.ndim == 0:
-            raise ShapeError("Categorical: wanted logits (..., K), got a single number")
+        _check_logits(self.logits, "Categorical")
 
     @property
     def shape(self) -> Shape:
@@ -94,9 +98,7 @@ class Multinomial(Distribution):
 
     def __post_init__(self) -> None:
         checks.count(self.total, "Multinomial: total", 0)
-        checks.array(self.logits, "Multinomial: logits")
-        if self.logits.ndim == 0:
-            raise ShapeError("Multinomial: wanted logits (..., K), got a single number")
+        _check_logits(self.logits, "Multinomial")
 
     @property
     def event_ndim(self) -> int:
@@ -162,6 +164,8 @@ class DiscretizedLogistic(Distribution):
         checks.parameter(self.scale, "DiscretizedLogistic: scale")
         checks.positive(self.scale, "DiscretizedLogistic: scale")
         checks.count(self.bins, "DiscretizedLogistic: bins", 2)
+        if not self.low < self.high:
+            raise DomainError(f"DiscretizedLogistic: levels go from low up to high, got {self.low} and {self.high}")
 
     @property
     def shape(self) -> Shape:
@@ -204,9 +208,7 @@ class GumbelSoftmax(Distribution):
     temperature: Array = 1.0
 
     def __post_init__(self) -> None:
-        checks.array(self.logits, "GumbelSoftmax: logits")
-        if self.logits.ndim == 0:
-            raise ShapeError("GumbelSoftmax: wanted logits (..., K), got a single number")
+        _check_logits(self.logits, "GumbelSoftmax")
         checks.parameter(self.temperature, "GumbelSoftmax: temperature")
         checks.positive(self.temperature, "GumbelSoftmax: temperature")
         if getattr(self.temperature, "shape", ()) != ():

@@ -36,8 +36,8 @@ def likelihood(model: Any, x: Any, rng: Generator, size: int = 1000) -> Likeliho
     """The likelihood of the rows ``x``, an array or :class:`pydgm.data.Rows`, under ``model``.
 
     A pair (x, labels) is for conditional models, whose methods take both. Exact where the model has ``log_prob(x)``, which is
-    asked about ``size`` rows at a time. A model whose likelihood can only
-    be bounded or estimated has a method ``likelihood(x, rng)``, which says what it gives.
+    asked about ``size`` rows at a time. A model whose likelihood can only be bounded or estimated has a method
+    ``likelihood(x, rng)``, which says what it gives.
     """
     if hasattr(x, "train"):
         raise ArgumentError("likelihood: a data set has three parts: data.test, or data.valid to choose by")
