@@ -1,4 +1,7 @@
-"""``python -m lessons`` lists the lessons; ``python -m lessons run NAME...`` runs some, each in a process of its own."""
+"""``python -m lessons`` lists the lessons; ``python -m lessons run NAME...`` runs some, each in a process of its own.
+
+Without a name ``run`` is the tour: five lessons, one of each family.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from pydgm.files import closed_pipe
@@ -17,6 +21,7 @@ from pydgm.lesson import add_options, status
 from pydgm.lesson.claims import as_markdown
 
 HERE = Path(__file__).parent
+TOUR = ["rbm_contrastive_divergence", "vae_reparameterization", "planar_flow", "gan_vs_wgan", "rule_distillation"]
 
 
 def scripts() -> dict[str, Path]:
@@ -29,6 +34,12 @@ def summary(path: Path) -> str:
     return (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split("\n")[0]
 
 
+def _settings(script: Path) -> dict[str, float]:
+    """What the lesson itself says, ``settings={...}``."""
+    calls = [node for node in ast.walk(ast.parse(script.read_text(encoding="utf-8"))) if isinstance(node, ast.keyword)]
+    return next((ast.literal_eval(keyword.value) for keyword in calls if keyword.arg == "settings"), {})
+
+
 def readme(known: dict[str, Path]) -> int:
     """Each lesson's figure and claims, from its report, between the marks in README.md. Exit status 2 for quick runs."""
     path, parts = HERE.parent / "README.md", []
@@ -36,7 +47,8 @@ def readme(known: dict[str, Path]) -> int:
         short = name.rpartition("/")[2]
         report = json.loads((HERE.parent / "figures" / f"{short}.json").read_text(encoding="utf-8"))
         real = all(source["real"] for source in report["data"].values())
-        if (report["mode"], report["seed"], real) != ("default", 0, True):
+        changed = report["settings"] != _settings(script)
+        if (report["mode"], report["seed"], real) != ("default", 0, True) or changed:
             print(f"figures/{short}.json is of another run: the README shows seed 0, default, with real data", file=sys.stderr)
             return 2
         where = f"`lessons/{name}.py`, {report['seconds']:.0f} s: {report['lecture']}, {report['figure']}."
@@ -67,6 +79,34 @@ def outlast(command: list[str], live: bool = False) -> int:
         return status.INTERRUPT if -code == signal.SIGINT else status.CRASH
 
 
+def side_by_side(commands: dict[str, list[str]], jobs: int) -> dict[str, int]:
+    """The exit statuses of several lessons, ``jobs`` at a time; what each prints is shown when it has ended."""
+    threads = str(max(1, (os.cpu_count() or 1) // jobs))  # of the matrix products, so that lessons do not wait for each other
+    env = {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads, **os.environ, "MPLBACKEND": "Agg"}
+    codes = {}
+    with ThreadPoolExecutor(jobs) as pool:
+        running = {
+            pool.submit(subprocess.run, command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True): name
+            for name, command in commands.items()
+        }
+        try:
+            for ended in as_completed(running):
+                done = ended.result()
+                print(done.stdout, flush=True)
+                codes[running[ended]] = done.returncode if done.returncode >= 0 else status.CRASH
+                if codes[running[ended]] in (status.USAGE, status.INTERRUPT):
+                    break
+        finally:  # also after Ctrl+C, which the lessons have got as well
+            pool.shutdown(cancel_futures=True)
+    return codes
+
+
+def _jobs(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 1000:
+        raise argparse.ArgumentTypeError(f"wanted how many lessons at a time, 1 or more, got {text!r}")
+    return int(text)
+
+
 def main(argv: list[str] | None = None) -> int:
     """What :mod:`pydgm.lesson.status` says; of several lessons, a crash counts more than a claim that fails."""
     try:
@@ -85,8 +125,9 @@ def run(argv: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", metavar="run | readme")
     commands.add_parser("readme", help="put the claims of figures/*.json into README.md")
     runner = commands.add_parser("run", help="run lessons, check their claims, write figures/NAME.png and .json")
-    runner.add_argument("names", nargs="*", metavar="NAME", help="gan_vs_wgan, or adversarial/gan_vs_wgan")
+    runner.add_argument("names", nargs="*", metavar="NAME", help="gan_vs_wgan, or adversarial/gan_vs_wgan; none: the tour")
     runner.add_argument("--all", action="store_true", help="every lesson")
+    runner.add_argument("-j", dest="jobs", type=_jobs, default=1, metavar="N", help="so many lessons at a time")
     add_options(runner)
     argv = sys.argv[1:] if argv is None else argv
     options = parser.parse_args(argv)
@@ -98,12 +139,14 @@ def run(argv: list[str] | None = None) -> int:
         return 0
     if options.command == "readme":
         return readme(known)
-    if options.all == bool(options.names):
+    if options.all and options.names:
         runner.error("name the lessons to run, or --all of them")
+    if options.jobs > 1 and options.live:
+        runner.error("--live shows one lesson at a time: without -j")
     if importlib.util.find_spec("matplotlib") is None:
         runner.error('lessons draw with matplotlib: pip install -e ".[lessons]"')
     short = {name.rpartition("/")[2]: name for name in known}
-    wanted = list(known) if options.all else [short.get(name, name) for name in options.names]
+    wanted = list(known) if options.all else [short.get(name, name) for name in options.names or TOUR]
     unknown = [name for name in wanted if name not in known]
     if unknown:
         runner.error(f"no lesson {', '.join(unknown)}; there are {', '.join(known)}")
@@ -112,12 +155,17 @@ def run(argv: list[str] | None = None) -> int:
         value = getattr(options, option)
         passed_on += [] if value is None else [f"--{option}", str(value)]
     passed_on += [f"--{option}" for option in ("live", "resume") if getattr(options, option)]
-    codes = {}
-    for name in wanted:
-        codes[name] = outlast([sys.executable, "-m", "pydgm.lesson", str(known[name]), *passed_on], options.live)
-        if codes[name] in (status.USAGE, status.INTERRUPT, status.CLOSED_PIPE):  # bad usage is bad for every lesson
-            return codes[name]
+    passed_on += [f"--set={key}={value}" for key, value in options.set]
+    commands = {name: [sys.executable, "-m", "pydgm.lesson", str(known[name]), *passed_on] for name in wanted}
+    codes = side_by_side(commands, options.jobs) if options.jobs > 1 else {}
+    for name in wanted if options.jobs == 1 else []:
+        codes[name] = outlast(commands[name], options.live)
+        if codes[name] in (status.USAGE, status.INTERRUPT, status.CLOSED_PIPE):
+            break
         print(flush=True)
+    for code in (status.USAGE, status.INTERRUPT, status.CLOSED_PIPE):  # bad usage is bad for every lesson
+        if code in codes.values():
+            return code
     failed = {name: code for name, code in codes.items() if code}
     for name, code in failed.items():
         print(f"not so: {name}: {status.NAMES.get(code, f'exit status {code}')}")

@@ -1,7 +1,7 @@
 """Data: toys in the plane, readers for real files; characters and sentences that are made here, so nothing is downloaded."""
 
 from ..errors import DataError
-from .dataset import Batches, Dataset, Rows
+from .dataset import Batches, Dataset, Fresh, Rows
 from .files import binarized_mnist, find, mnist, uci_binary
 from .glyphs import ALPHABETS, glyphs
 from .omniglot import omniglot
@@ -15,6 +15,7 @@ __all__ = [
     "Batches",
     "DataError",
     "Dataset",
+    "Fresh",
     "Rows",
     "Sentences",
     "bars_and_stripes",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy
@@ -78,6 +78,34 @@ class Batches(Sequence[Any]):
 
     def _shuffled(self, turn: int) -> Array:
         return numpy.random.default_rng([*self._seed, turn]).permutation(len(self._rows))
+
+
+class Fresh(Sequence[Any]):
+    """``steps`` batches of ``size`` new draws each: ``Fresh(p.sample, rng, 256, 1000)``, ``Fresh(moons, rng, 256, 1000)``.
+
+    Batch s is a function of one seed, drawn from ``rng``, and of s alone, so that a run can go on in the middle.
+    """
+
+    def __init__(self, sample: Callable[[Generator, int], Array], rng: Generator, size: int, steps: int) -> None:
+        checks.count(size, "Fresh: the size of a batch")
+        checks.count(steps, "Fresh: steps")
+        self._sample, self._size, self._steps = sample, size, steps
+        self._seed = [int(to_numpy(word)) for word in rng.integers(0, 2**31, (4,))]
+
+    def name(self) -> str:
+        """What they are, for a run that is to go on: :func:`pydgm.train.run`."""
+        first = to_numpy(self[0])
+        return f"{len(self)} of {self._size} draws {zlib.crc32(first.tobytes()):08x}, seed {self._seed}"
+
+    def __len__(self) -> int:
+        return self._steps
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"batch {index} of {len(self)}")
+        return self._sample(Generator([*self._seed, index % len(self)]), self._size)
 
 
 @dataclasses.dataclass(frozen=True)

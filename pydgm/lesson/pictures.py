@@ -1,14 +1,44 @@
-"""Pictures of densities, and of many small images."""
+"""Panels as pictures of their own, and pictures of densities and of many small images."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import base64
+import io
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy
 
 from ..backend import to_numpy
 from ..divergences import plane
+
+
+class Picture:
+    """Some panels of a figure, cut out. Drawn only where somebody looks: Jupyter, or a page that is made of a lesson."""
+
+    def __init__(self, figure: Any, panels: Sequence[Any]) -> None:
+        self._figure, self._panels = figure, panels
+
+    def _repr_png_(self) -> bytes:
+        from matplotlib.transforms import Bbox
+
+        self._figure.canvas.draw()
+        box = Bbox.union([panel.get_tightbbox() for panel in self._panels]).padded(10.0)
+        file = io.BytesIO()
+        self._figure.savefig(file, format="png", bbox_inches=box.transformed(self._figure.dpi_scale_trans.inverted()))
+        return file.getvalue()
+
+    def _repr_html_(self) -> str:
+        return f'<img src="data:image/png;base64,{base64.b64encode(self._repr_png_()).decode()}" alt="">'
+
+
+def smallest_text(figure: Any) -> tuple[float, str]:
+    """The height of the smallest text that is to be read, as a share of the picture's, and that text."""
+    from matplotlib.text import Text
+
+    texts = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
+    sizes = [(text.get_fontsize() / (72.0 * figure.get_figheight()), text.get_text()) for text in texts]
+    return min(sizes, default=(1.0, ""))
 
 
 def density(log_prob: Callable[[Any], Any], reach: float, cells: int = 160) -> numpy.ndarray[Any, Any]:
@@ -39,3 +69,38 @@ def equation(ax: Any, parts: list[Any], side: int = 28) -> None:
         at += width
     ax.set(xlim=(0, at), ylim=(0, side), aspect="equal")
     ax.axis("off")
+
+
+def curves(
+    ax: Any, x: Any, named: dict[str, Any], styles: Sequence[str] = (), legend: str | None = "best", **settings: Any
+) -> None:
+    """Named curves over ``x``, each in its style, a legend there or none, and what axes can be set to: labels, title, limits."""
+    for i, (name, y) in enumerate(named.items()):
+        ax.plot(x, y, styles[i] if styles else f"C{i}o-", label=name, ms=9)
+    ax.set(**settings)
+    if legend is not None:
+        ax.legend(loc=legend)
+
+
+def grid(ax: Any, images: Sequence[Sequence[Any]], rows: Sequence[str] = (), columns: Sequence[str] = ()) -> None:
+    """Rows of square images side by side, each with a grey scale of its own, and names for rows and columns."""
+    side = len(images[0][0])
+    step = side * 1.06
+    for i, row in enumerate(images):
+        for j, image in enumerate(row):
+            extent = (j * step, j * step + side, -i * step - side, -i * step)
+            ax.imshow(image, extent=extent, vmin=0.0, vmax=float(numpy.quantile(image, 0.998)))
+            ax.add_patch(_frame(extent))
+    for j, name in enumerate(columns):
+        ax.text(j * step + side / 2, 0.04 * side, name, ha="center", va="bottom")
+    for i, name in enumerate(rows):
+        ax.text(-0.05 * side, -i * step - side / 2, name, ha="right", va="center", rotation=90)
+    ax.set(xlim=(-0.02 * side, len(images[0]) * step), ylim=(-len(images) * step, 0.02 * side), aspect="equal")
+    ax.axis("off")
+
+
+def _frame(extent: tuple[float, float, float, float]) -> Any:
+    from matplotlib.patches import Rectangle
+
+    left, right, low, high = extent
+    return Rectangle((left, low), right - left, high - low, fill=False, lw=0.8, color="0.6")

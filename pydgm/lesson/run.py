@@ -1,10 +1,13 @@
 """One run of a lesson, from its options to its picture and its numbers.
 
-run = lesson.start("adversarial/gan_vs_wgan", __doc__, lecture="L1, section 1.2", figure="Figure 1")
+run = lesson.start("adversarial/gan_vs_wgan", __doc__, lecture="L1, section 1.2", figure="Figure 1", settings={"penalty": 10.0})
+panels = run.panels("ab")
 for step in run.progress(run.pick(quick=300, default=3000), "training"):
     ...
+panels["a"].plot(x, D)
+run.picture("a")  # what a notebook shows at this place
 run.claim("the critic's slope between the means is constant", variation, "<=", 0.1)
-run.finish(figure, numbers)
+run.finish(numbers)
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import argparse
 import hashlib
 import io
 import json
+import math
 import platform
 import sys
 import tempfile
@@ -30,6 +34,7 @@ from ..random import Generator
 from ..train import State, Step
 from . import film
 from .claims import Claim, check_relation, table
+from .pictures import Picture
 from .status import FAILS, HOLDS, guard, refuse
 
 T = TypeVar("T")
@@ -49,6 +54,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", metavar="DIR", type=_place, default="figures", help="where picture and numbers go (default figures/)"
     )
+    parser.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        type=_setting,
+        action="append",
+        default=[],
+        help="another value for one of a lesson's settings",
+    )
     parser.add_argument("--resume", action="store_true", help="go on with a --full run that was interrupted")
     parser.add_argument("--live", action="store_true", help="show a training while it runs, and keep the film (GIF, HTML)")
     parser.set_defaults(mode="default")
@@ -61,16 +74,43 @@ def _seed(text: str) -> int:
     return int(text)
 
 
+def _setting(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not (key and equals and value):
+        raise argparse.ArgumentTypeError(f"wanted KEY=VALUE, got {text!r}")
+    return key, value
+
+
+def _changed(settings: dict[str, float], wanted: list[tuple[str, str]], name: str) -> dict[str, float]:
+    """The lesson's settings with those of ``--set``, each a number of the kind that it was."""
+    changed = dict(settings)
+    for key, text in wanted:
+        if key not in settings:
+            known = ", ".join(f"{key}={value}" for key, value in settings.items()) or "none"
+            refuse(f"--set {key}: {name} has no such setting; its settings are: {known}")
+        kind = type(settings[key])
+        try:
+            changed[key] = kind(text)
+        except ValueError:
+            changed[key] = math.nan
+        if not math.isfinite(changed[key]):
+            refuse(f"--set {key}={text}: wanted {'an integer' if kind is int else 'a number'}, {settings[key]} say")
+    return changed
+
+
 def _place(text: str) -> str:
     if not text.strip():
         raise argparse.ArgumentTypeError("wanted the name of a folder, got an empty text")
     return text
 
 
-def start(name: str, doc: str | None, lecture: str, figure: str, live: bool = False) -> Run:
+def start(
+    name: str, doc: str | None, lecture: str, figure: str, live: bool = False, settings: dict[str, float] | None = None
+) -> Run:
     """Read the options, choose the backend, make sure that the results can be written, seed the noise.
 
-    ``live`` says that the lesson has a film to show. The others refuse ``--live``.
+    ``live`` says that the lesson has a film to show. The others refuse ``--live``. ``settings`` are the numbers that
+    ``--set KEY=VALUE`` changes, with the values that the claims are made for.
 
     Options are read from the command line when the lesson is the program that runs; in a notebook all have their
     defaults. A wrong one, a missing backend or an unwritable folder ends the program with a sentence and status 2.
@@ -81,6 +121,7 @@ def start(name: str, doc: str | None, lecture: str, figure: str, live: bool = Fa
     parser = argparse.ArgumentParser(description=(doc or "").strip().split("\n\n")[0])
     add_options(parser)
     options = parser.parse_args(sys.argv[1:] if program else [])
+    options.settings = _changed(settings or {}, options.set, name)
     if options.live and not live:
         refuse(f"{name} has no live view")
     if options.resume and options.mode != "full":
@@ -120,6 +161,7 @@ class Run:
         self.seed: int = options.seed
         self.mode: str = options.mode
         self.live: bool = options.live
+        self.settings: dict[str, float] = options.settings
         self.rng = Generator(options.seed)
         self.claims: list[Claim] = []
         self._data, self._out, self._program = options.data, out, program
@@ -182,12 +224,27 @@ class Run:
         except OSError as error:
             refuse(f"cannot write {', '.join(results)} into {self._out}: {error.strerror}")
 
+    def panels(self, layout: str, **options: Any) -> dict[str, Any]:
+        """The axes of the lesson's figure by their letters, as :func:`matplotlib.pyplot.subplot_mosaic` has them.
+
+        16 x 9 inches. Ideas are drawn into their panels one after the other: the figure is all of them.
+        """
+        from matplotlib.figure import Figure
+
+        self.drawing = Figure(figsize=(16.0, 9.0))  # not pyplot's, whose notebooks would show it half empty
+        self._panels = self.drawing.subplot_mosaic(layout, **options)
+        return self._panels
+
+    def picture(self, *panels: str) -> Picture:
+        """One panel, or some, as a picture of its own: what a notebook or a page shows at this place."""
+        return Picture(self.drawing, [self._panels[panel] for panel in panels])
+
     def claim(self, claim: str, measured: Any, relation: str, bound: Any) -> None:
         """A sentence about the figure: ``measured`` keeps ``bound``, by ``<= >= < > ==`` or ``within`` (two bounds)."""
         check_relation(relation)
         self.claims.append(Claim(claim, float(measured), relation, bound))
 
-    def finish(self, figure: Any, numbers: dict[str, Any]) -> None:
+    def finish(self, numbers: dict[str, Any]) -> None:
         """Write NAME.png and NAME.json, print the claims. As a program, end with status 1 where a claim fails.
 
         Both files are of one run, also where two runs write into one folder; ``picture_sha256`` says which picture belongs.
@@ -195,13 +252,14 @@ class Run:
         seconds = time.perf_counter() - self._started
         short = self.name.rpartition("/")[2]
         picture = io.BytesIO()
-        figure.savefig(picture, format="png", metadata={"Software": None})
+        self.drawing.savefig(picture, format="png", metadata={"Software": None})
         report = {
             "lesson": self.name,
             "lecture": self.lecture,
             "figure": self.figure,
             "seed": self.seed,
             "mode": self.mode,
+            "settings": self.settings,
             "backend": backend.xp.name,
             "data": self.sources,
             "seconds": round(seconds, 2),

@@ -11,7 +11,7 @@ beside a fixed one.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from ... import autodiff as ad
 from ... import random
@@ -59,6 +59,24 @@ def saturating_generator_loss(models: Models, real: Array, rng: random.Generator
 def generator_loss(models: Models, real: Array, rng: random.Generator) -> Array:
     """-E_z[log D(G(z))], the non-saturating form that is used in practice: same fixed points, gradient where D is sure."""
     return mean(softplus(-models["D"](models["G"].sample(rng, real.shape[0]))))
+
+
+class _Samples(NamedTuple):
+    """A generator that has these to offer."""
+
+    x: Array
+
+    def sample(self, rng: random.Generator, shape: int | Shape = ()) -> Array:
+        return self.x
+
+
+def sample_gradient(loss: Callable[[Models, Array, random.Generator], Array], models: Models, x: Array) -> Array:
+    """What a generator's ``loss`` tells each sample: n times d loss / dx at the rows of ``x`` (n, ...), loss being a mean.
+
+    Samples go against it. ``loss(models, real, rng)`` must not draw noise of its own beside the generator's.
+    """
+    rng = random.Generator(0)
+    return x.shape[0] * ad.grad(lambda x: loss({**models, "G": _Samples(x)}, x, rng))(x)
 
 
 def optimal_logit(log_p: Array, log_q: Array) -> Array:

@@ -1,0 +1,167 @@
+"""``python -m tests.mutation [LESSON ...]``: which claim of a lesson refuses each wrong model, or failing that, which test?
+
+Every wrong model is put into a copy of the package, and the lessons and tests of its file run on that: first the lessons'
+quick claims; then, with ``--default``, the default run's; then the tests. The first to notice is named. Answers are kept in
+``build/mutation``, by the content of package, lessons and tests, so that nothing is run twice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from .models import ROOT, WrongModel, generated, named
+
+KEPT = ROOT / "build" / "mutation"
+LIMIT = {"quick": 120, "default": 600, "tests": 900}  # seconds; what takes longer has noticed
+
+
+def _scripts(lessons: Iterable[str]) -> list[Path]:
+    return [path.relative_to(ROOT) for name in lessons for path in (ROOT / "lessons").glob(f"*/{name}.py")]
+
+
+def _key(model: WrongModel, what: str, files: Iterable[Path]) -> str:
+    """Of everything that an answer depends on."""
+    package = sorted(path for path in (ROOT / "pydgm").rglob("*.py") if path != ROOT / "pydgm" / model.file)
+    parts = [model.file, model.source, what, *[path.read_text(encoding="utf-8") for path in (*package, *files)]]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+
+def _run(model: WrongModel, command: list[str], limit: int) -> tuple[int, str, Path]:
+    """In a copy of the project with the wrong model in place: exit status, output, and the copy (to be removed)."""
+    copy = Path(tempfile.mkdtemp(prefix="mutation-"))
+    for part in ("pydgm", "lessons", "tests", "benchmarks"):
+        shutil.copytree(ROOT / part, copy / part)
+    for part in ("setup.cfg", "README.md", "pyproject.toml"):
+        shutil.copy2(ROOT / part, copy)
+    (copy / "pydgm" / model.file).write_text(model.source, encoding="utf-8")
+    shared = {"PYDGM_DATA": str(ROOT.parent / "shared" / "data")} if (ROOT.parent / "shared" / "data").is_dir() else {}
+    env = {**shared, **os.environ, "PYTHONPATH": str(copy), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    try:
+        done = subprocess.run(
+            [sys.executable, *command], cwd=copy, env=env, capture_output=True, text=True, timeout=limit, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return 124, "it does not end", copy
+    return done.returncode, done.stdout + done.stderr, copy
+
+
+def by_lesson(model: WrongModel, script: Path, mode: str) -> str:
+    """The claim that fails, or the error; an empty text where all claims hold."""
+    options = ["--quick"] if mode == "quick" else []
+    code, output, copy = _run(model, [str(script), *options, "--out", "out"], LIMIT[mode])
+    try:
+        if code == 1:
+            claims = json.loads((copy / "out" / f"{script.stem}.json").read_text(encoding="utf-8"))["claims"]
+            return next(f"{script.stem}: {c['claim']}" for c in claims if not c["holds"])
+        return "" if code == 0 else f"{script.stem}: error: {output.strip().splitlines()[-1]}"
+    finally:
+        shutil.rmtree(copy)
+
+
+def by_tests(model: WrongModel) -> str:
+    """The first test that fails; an empty text where none does."""
+    files = [f"tests/{name}.py" for name in model.tests if (ROOT / "tests" / f"{name}.py").exists()]
+    command = ["-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-o", "addopts=", *files]
+    code, output, copy = _run(model, command, LIMIT["tests"])
+    shutil.rmtree(copy)
+    if code == 0:
+        return ""
+    failed = re.findall(r"^(?:FAILED|ERROR) tests/(\S+)", output, re.M)
+    return failed[0].removesuffix(".py") if failed else output.strip().splitlines()[-1]
+
+
+def answer(model: WrongModel, stages: list[str]) -> dict[str, str]:
+    """For each stage what notices, until one does."""
+    noticed: dict[str, str] = {}
+    for stage in stages:
+        scripts = _scripts(model.lessons)
+        files = [ROOT / "tests" / f"{name}.py" for name in model.tests] if stage == "tests" else [ROOT / x for x in scripts]
+        kept = KEPT / f"{_key(model, stage, [file for file in files if file.exists()])}.json"
+        if kept.exists():
+            noticed[stage] = json.loads(kept.read_text(encoding="utf-8"))
+        else:
+            if stage == "tests":
+                noticed[stage] = by_tests(model)
+            else:
+                noticed[stage] = next(filter(None, (by_lesson(model, script, stage) for script in scripts)), "")
+            KEPT.mkdir(parents=True, exist_ok=True)
+            kept.write_text(json.dumps(noticed[stage]), encoding="utf-8")
+        if noticed[stage]:
+            break
+    print(f"{model.file}: {model.name}: {', '.join(noticed.values()) or 'SURVIVES'}", file=sys.stderr, flush=True)
+    return noticed
+
+
+def table(models: list[WrongModel], answers: list[dict[str, str]]) -> str:
+    """Markdown: one row for each wrong model, a headline for each file."""
+    lines: list[str] = []
+    for file in dict.fromkeys(model.file for model in models):
+        lines += [f"### `pydgm/{file}`", "", "| wrong | noticed by |", "|---|---|"]
+        for model, noticed in zip(models, answers, strict=True):
+            if model.file == file:
+                stage, by = next(((stage, by) for stage, by in noticed.items() if by), ("", "nobody"))
+                said = by if stage in ("", "quick") else f"{by} ({'test' if stage == 'tests' else stage})"
+                lines.append(f"| {model.name} | {said} |".replace("|d", "\\|d"))
+        lines.append("")
+    return "\n".join(lines)
+
+
+def summary(answers: list[dict[str, str]], stages: list[str]) -> str:
+    """How many are noticed by each stage, or by one before."""
+    total, parts = len(answers), []
+    for i, stage in enumerate(stages):
+        n = sum(any(noticed.get(before) for before in stages[: i + 1]) for noticed in answers)
+        parts.append(f"{n} of {total} ({100 * n / max(total, 1):.0f}%) after {stage}")
+    return ", ".join(parts)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit status 0 where every wrong model is noticed."""
+    parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("lessons", nargs="*", metavar="LESSON", help="wrong models that this lesson is to notice")
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument("--quick", action="store_true", help="quick claims, then tests (this is the default)")
+    mode.add_argument("--default", action="store_true", help="quick claims, then those of the default run, then tests")
+    parser.add_argument("--claims-only", action="store_true", help="do not run the tests")
+    parser.add_argument("--file", help="wrong models of this file alone, models/latent/vae.py say")
+    parser.add_argument("--name", help="wrong models with this in their name")
+    parser.add_argument("--generated", type=int, metavar="N", help="N of the changes made by rule, in place of the list")
+    parser.add_argument("-j", type=int, default=os.cpu_count() or 1, metavar="N", help="how many at a time")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="write the table")
+    options = parser.parse_args(argv)
+    models = list(generated() if options.generated else named())
+    if options.generated:
+        models = sorted(random.Random(0).sample(models, min(options.generated, len(models))))
+    models = [
+        model
+        for model in models
+        if (not options.file or model.file == options.file)
+        and (not options.name or options.name in model.name)
+        and (not options.lessons or set(options.lessons) & set(model.lessons))
+    ]
+    claims = ["quick", "default"] if options.default else ["quick"]
+    # changes by rule are legion: the tests are quicker
+    stages = claims if options.claims_only else ["tests", *claims] if options.generated else [*claims, "tests"]
+    with ThreadPoolExecutor(options.j) as pool:
+        answers = list(pool.map(lambda model: answer(model, stages), models))
+    said = summary(answers, stages)
+    print(said)
+    if options.write:
+        options.write.write_text(f"{said}\n\n{table(models, answers)}", encoding="utf-8")
+    return 0 if all(any(noticed.values()) for noticed in answers) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
