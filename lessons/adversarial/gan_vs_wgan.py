@@ -26,9 +26,8 @@ from pydgm import data, divergences, lesson, nn, optim, train
 from pydgm.distributions import Independent, Normal
 from pydgm.models.adversarial import gan, wgan
 
-SETTINGS = {"distance": 6.0, "penalty": 10.0, "clip": 0.1}
 SOURCE = {"lecture": "L1, section 1.2", "figure": "Figure 1 (Arjovsky et al. 2017, Figure 2)"}
-run = lesson.start("adversarial/gan_vs_wgan", __doc__, **SOURCE, settings=SETTINGS)
+run = lesson.start("adversarial/gan_vs_wgan", __doc__, **SOURCE, settings={"distance": 6.0, "penalty": 10.0, "clip": 0.1})
 distance, penalty, c = run.settings.values()
 panels = run.panels("ab;ac", width_ratios=[1.15, 1.0])
 

@@ -11,6 +11,7 @@ import numpy
 
 from ..backend import to_numpy
 from ..divergences import plane
+from ..metrics import mean_interval
 
 
 class Picture:
@@ -74,12 +75,40 @@ def equation(ax: Any, parts: list[Any], side: int = 28) -> None:
 def curves(
     ax: Any, x: Any, named: dict[str, Any], styles: Sequence[str] = (), legend: str | None = "best", **settings: Any
 ) -> None:
-    """Named curves over ``x``, each in its style, a legend there or none, and what axes can be set to: labels, title, limits."""
+    """Named curves over ``x``, each in its style, a legend, and what axes can be set to: labels, title, limits."""
     for i, (name, y) in enumerate(named.items()):
         ax.plot(x, y, styles[i] if styles else f"C{i}o-", label=name, ms=9)
     ax.set(**settings)
     if legend is not None:
         ax.legend(loc=legend)
+
+
+def clusters(ax: Any, points: Any, labels: Any, mixture: Any) -> None:
+    """Points in the plane in the colour of their label, and each Gaussian of a mixture at one standard deviation."""
+    circle = numpy.stack([numpy.cos(t := numpy.linspace(0.0, 2.0 * numpy.pi, 100)), numpy.sin(t)])
+    components = zip(to_numpy(mixture.components.loc), to_numpy(mixture.components.L), strict=True)
+    for k, (loc, L) in enumerate(components):
+        ax.plot(*to_numpy(points)[labels == k].T, "o^sDv"[k % 5], ms=4, color=f"C{k}")
+        ax.plot(*(loc[:, None] + L @ circle), lw=6, color="white")
+        ax.plot(*(loc[:, None] + L @ circle), lw=4, color=f"C{k}")
+    ax.set_aspect("equal")
+
+
+def people(ax: Any, hands: Any, places: Sequence[tuple[float, float]]) -> None:
+    """A stick figure at each place, with its two hands: (2 n, 2), relative to the place."""
+    for (x, y), (one, other) in zip(places, numpy.asarray(hands).reshape(-1, 2, 2), strict=True):
+        ax.plot([x, x], [y - 2.0, y + 2.2], "k-")
+        ax.plot([x + one[0], x, x + other[0]], [y + one[1], y + 0.8, y + other[1]], "k-o", ms=9)
+        ax.plot([x], [y + 2.4], "ko", ms=18)
+
+
+def dots(ax: Any, named: dict[str, Any], **settings: Any) -> None:
+    """For each name a row: every number as a tick, their mean, and its 95% interval."""
+    for y, (name, values) in enumerate(named.items()):
+        mean, half = mean_interval(values)
+        ax.errorbar(mean, y, xerr=half, fmt="o", ms=12, capsize=8, color=f"C{y}", label=name)
+        ax.plot(values, numpy.full(len(values), y + 0.25), "|", ms=14, mew=2, color=f"C{y}")
+    ax.set(yticks=range(len(named)), yticklabels=list(named), ylim=(len(named) - 0.4, -0.5), **settings)
 
 
 def grid(ax: Any, images: Sequence[Sequence[Any]], rows: Sequence[str] = (), columns: Sequence[str] = ()) -> None:

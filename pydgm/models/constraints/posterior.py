@@ -2,17 +2,20 @@ r"""Posterior regularisation: knowledge as a constraint function f, imposed on a
 
     min over q of KL(q || p) - lambda E_q[f]        is solved by        q*(y) = p(y) exp(lambda f(y)) / Z
 
-Ganchev, Graca, Gillenwater and Taskar 2010; lectures L0 "Learning with Constraints", L1 sections 4.1 and 4.2. With a latent y
-the two lines of EM follow: E, q*; M, the parameters of greatest E_q*[log p(x, y)]. (Ganchev et al. bound the expectation,
-E_q[f] >= b, and lambda is the multiplier of that bound; the lectures, and this file, name lambda itself.) For a mixture of
-Gaussians both are :func:`pydgm.models.latent.mixture.em` with f.
+Ganchev, Graca, Gillenwater and Taskar 2010; lectures L0 "Learning with Constraints", L1 sections 4.1 and 4.2. The lectures name
+lambda; Ganchev et al. name what is known, the expectation E_q[f] = b, and lambda is its multiplier: :func:`multiplier`.
+
+With a latent y and a weight alpha the whole objective is -log p(x) + alpha (KL(q || p(y | x)) - lambda E_q[f]). Two steps of
+EM descend it: E, q*; M, the parameters of greatest (1 - alpha) E_p(y|x)[log p(x, y)] + alpha E_q*[log p(x, y)]. For alpha = 1
+that is EM with q* in place of p(y | x).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
-from ...autodiff import abs, exp, grad, greater, log, log_softmax, max, sum, where
+from ...autodiff import abs, exp, grad, greater, log, log_softmax, max, mean, square, sum, where
 from ...backend import Array, xp
 
 
@@ -22,6 +25,25 @@ def project(log_p: Array, f: Array, strength: float = 1.0) -> Array:
     For rules, lambda f(y) = sum_l lambda_l r_l(y). ``log_p`` may lack its own normalisation.
     """
     return log_softmax(log_p + strength * f)
+
+
+def multiplier(log_p: Array, f: Array, b: float) -> float:
+    """The lambda at which E_q*[f], on average over the rows, is ``b``: what Ganchev et al. know of y, in the lecture's form.
+
+    ``log_p`` (..., K); ``f`` broadcasts with it. E_q*[f] rises with lambda, its slope being the variance of f under q*:
+    Newton's method, kept between bounds. Raises ``ValueError`` where no lambda between -100 and 100 does it.
+    """
+    low, high, strength = -100.0, 100.0, 0.0
+    for _ in range(200):
+        q = exp(project(log_p, f, strength))
+        each = sum(q * f, axis=-1, keepdims=True)
+        short, variance = b - float(mean(each)), float(mean(sum(q * square(f - each), axis=-1)))
+        if math.fabs(short) <= 1e-9:
+            return strength
+        low, high = (strength, high) if short > 0.0 else (low, strength)
+        newton = strength + short / variance if variance > 0.0 else high
+        strength = newton if low < newton < high else 0.5 * (low + high)
+    raise ValueError(f"multiplier: E_q[f] = {b} is reached by no lambda between -100 and 100: all f lie on one side?")
 
 
 def divergence(log_q: Array, log_p: Array, f: Array, strength: float = 1.0) -> Array:

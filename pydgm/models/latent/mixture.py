@@ -36,22 +36,24 @@ class GaussianMixture(Mixture):
         return cls(zeros((K,), x), MultivariateNormal(loc, L))
 
 
-def em(
-    model: GaussianMixture, x: Array, f: Array | float = 0.0, spherical: bool = False, floor: float = 1e-5
-) -> tuple[GaussianMixture, Array]:
-    """One step of expectation and maximisation. Returns the new model, and the bound that the one before reached, in nats a
-    point.
+def em(model: GaussianMixture, x: Array, floor: float = 1e-5) -> tuple[GaussianMixture, Array]:
+    """One step of expectation and maximisation. Returns the new model, and the log-likelihood that the one before reached, in
+    nats a point; it never falls.
+    """
+    joint = model.log_joint(x)
+    bound = logsumexp(joint, axis=1, keepdims=True)
+    return maximize(x, exp(joint - bound), floor=floor), mean(bound)
 
-    The E-step is r_nk ~ pi_k N(x_n; mu_k, Sigma_k) exp(f_nk): ``f`` (n, K) are constraints, lambda included
-    (:mod:`pydgm.models.constraints.posterior`), 0 without. The bound is mean_n log sum_k p(x_n, k) exp(f_nk), without
-    constraints the log-likelihood; it never falls. ``spherical``: Sigma_k = sigma_k^2 I. ``floor``, as a share of the data's
-    variance, is added to the variances, so that no component collapses on a point.
+
+def maximize(x: Array, r: Array, spherical: bool = False, floor: float = 1e-5) -> GaussianMixture:
+    """The M-step: the mixture of greatest sum_nk r_nk log(pi_k N(x_n; mu_k, Sigma_k)), for weights ``r`` (n, K) of the points.
+
+    From the responsibilities P(k | x_n) that is EM; constraints change them first (:mod:`pydgm.models.constraints.posterior`).
+    ``spherical``: Sigma_k = sigma_k^2 I. ``floor``, as a share of the data's variance, is added to the variances, so that no
+    component collapses on a point.
     """
     x = as_floats(x)
-    joint = model.log_joint(x) + f  # E
-    bound = logsumexp(joint, axis=1, keepdims=True)
-    r = exp(joint - bound)
-    n = sum(r, axis=0) + 1e-10  # M
+    n = sum(r, axis=0) + 1e-10
     loc = matrix_transpose(r) @ x / expand_dims(n, axis=1)
     away = expand_dims(x, axis=0) - expand_dims(loc, axis=1)  # (K, n, d)
     scatter = matrix_transpose(away * expand_dims(matrix_transpose(r), axis=2)) @ away
@@ -59,7 +61,7 @@ def em(
     if spherical:
         covariance = reshape(sum(diagonal(covariance), axis=-1), (-1, 1, 1)) / d * eye(d, x)
     covariance = covariance + floor * mean(var(x, axis=0)) * eye(d, x)
-    return GaussianMixture(log(n), MultivariateNormal(loc, cholesky(covariance))), mean(bound)
+    return GaussianMixture(log(n), MultivariateNormal(loc, cholesky(covariance)))
 
 
 class KernelDensity(Mixture):
