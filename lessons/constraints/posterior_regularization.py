@@ -100,7 +100,7 @@ named = {arm: np.array([percentage for _, percentage, _, _ in each]) for arm, ea
 for panel, arm, title in (("b", "likelihood", "(b) Likelihood alone"), ("c", "both", "(c) And the sentence")):
     model = fits[arm][0][0]
     lesson.clusters(panels[panel], points, dgm.to_numpy(model.log_joint(x)).argmax(axis=1), model)
-    panels[panel].set_title(f"{title}: {named[arm][0]:.0f}% right")
+    panels[panel].set_title(f"{title}: {named[arm][0]:.1f}% right")
 lesson.dots(panels["d"], named, xlabel="hands named rightly, %", title=f"(d) {SEEDS} seeds")
 run.picture("b", "c", "d")
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy
 
-from ..backend import to_numpy
+from ..backend import asarray, to_numpy
 from ..divergences import plane
 from ..metrics import mean_interval
 
@@ -42,10 +42,10 @@ def smallest_text(figure: Any) -> tuple[float, str]:
     return min(sizes, default=(1.0, ""))
 
 
-def density(log_prob: Callable[[Any], Any], reach: float, cells: int = 160) -> numpy.ndarray[Any, Any]:
-    """exp(log_prob) over the square [-reach, reach]^2, as a picture."""
+def density(log_prob: Callable[[Any], Any], reach: float, cells: int = 160, centre: Any = 0.0) -> numpy.ndarray[Any, Any]:
+    """exp(log_prob) over the square [-reach, reach]^2 around ``centre``, as a picture."""
     points, _ = plane(reach, cells)
-    image: numpy.ndarray[Any, Any] = numpy.exp(to_numpy(log_prob(points))).reshape(cells, cells)
+    image: numpy.ndarray[Any, Any] = numpy.exp(to_numpy(log_prob(points + asarray(centre)))).reshape(cells, cells)
     return image
 
 
@@ -100,6 +100,7 @@ def people(ax: Any, hands: Any, places: Sequence[tuple[float, float]]) -> None:
         ax.plot([x, x], [y - 2.0, y + 2.2], "k-")
         ax.plot([x + one[0], x, x + other[0]], [y + one[1], y + 0.8, y + other[1]], "k-o", ms=9)
         ax.plot([x], [y + 2.4], "ko", ms=18)
+    ax.margins(0.1)
 
 
 def dots(ax: Any, named: dict[str, Any], **settings: Any) -> None:
@@ -109,6 +110,25 @@ def dots(ax: Any, named: dict[str, Any], **settings: Any) -> None:
         ax.errorbar(mean, y, xerr=half, fmt="o", ms=12, capsize=8, color=f"C{y}", label=name)
         ax.plot(values, numpy.full(len(values), y + 0.25), "|", ms=14, mew=2, color=f"C{y}")
     ax.set(yticks=range(len(named)), yticklabels=list(named), ylim=(len(named) - 0.4, -0.5), **settings)
+
+
+def graph(ax: Any, nodes: dict[str, tuple[float, float]], edges: Sequence[str], title: str = "") -> None:
+    """A graphical model: ``{"x": (0, 0), "~z": (0, 1)}, ["x ~z"]``. Circles, with ~, are drawn at random, squares are computed.
+
+    Red arrows lead back along the edges along which a derivative can flow: into what is computed.
+    """
+    for start, end in map(str.split, edges):
+        (x, y), (to_x, to_y) = nodes[start], nodes[end]
+        for side, color in [(-0.07, "k")] + [(0.07, "C1")] * (not end.startswith("~")):
+            way = [(to_x + side, to_y), (x + side, y)]
+            arrow = {"arrowstyle": "-|>,head_length=0.8,head_width=0.4", "color": color, "lw": 3, "shrinkA": 26, "shrinkB": 26}
+            ax.annotate("", *(way if color == "k" else way[::-1]), arrowprops=arrow)
+    for name, (x, y) in nodes.items():
+        ax.plot([x], [y], "o" if name.startswith("~") else "s", ms=44, color="white", mec="k", mew=2)
+        ax.text(x, y, name.lstrip("~"), ha="center", va="center")
+    ax.set_title(title)
+    ax.margins(0.25)
+    ax.axis("off")
 
 
 def grid(ax: Any, images: Sequence[Sequence[Any]], rows: Sequence[str] = (), columns: Sequence[str] = ()) -> None:
