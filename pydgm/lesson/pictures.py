@@ -121,10 +121,10 @@ def graph(ax: Any, nodes: dict[str, tuple[float, float]], edges: Sequence[str], 
         (x, y), (to_x, to_y) = nodes[start], nodes[end]
         for side, color in [(-0.07, "k")] + [(0.07, "C1")] * (not end.startswith("~")):
             way = [(to_x + side, to_y), (x + side, y)]
-            arrow = {"arrowstyle": "-|>,head_length=0.8,head_width=0.4", "color": color, "lw": 3, "shrinkA": 26, "shrinkB": 26}
+            arrow = {"arrowstyle": "-|>,head_length=0.5,head_width=0.25", "color": color, "lw": 3, "shrinkA": 19, "shrinkB": 19}
             ax.annotate("", *(way if color == "k" else way[::-1]), arrowprops=arrow)
     for name, (x, y) in nodes.items():
-        ax.plot([x], [y], "o" if name.startswith("~") else "s", ms=44, color="white", mec="k", mew=2)
+        ax.plot([x], [y], "o" if name.startswith("~") else "s", ms=36, color="white", mec="k", mew=2)
         ax.text(x, y, name.lstrip("~"), ha="center", va="center")
     ax.set_title(title)
     ax.margins(0.25)

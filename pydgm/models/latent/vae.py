@@ -88,7 +88,7 @@ def elbo(model: VAE, x: Array, rng: Generator) -> Array:
 
 
 def burda_schedule(steps: int, stages: int = 8) -> tuple[Rate, int]:
-    """Of Burda et al. 2016: the learning rate, for ``steps`` in a pass, and the passes, 3^i at 0.001 * 10^(-i / 7), i < stages."""
+    """The learning rate of Burda et al. 2016, with ``steps`` in a pass: 3^i passes at 0.001 * 10^(-i / 7). And all passes."""
     begins = {steps * (3**i - 1) // 2: 1e-3 * 10.0 ** (-i / 7.0) for i in range(1, stages)}
     return piecewise(1e-3, begins), (3**stages - 1) // 2
 
