@@ -54,6 +54,15 @@ def tiles(images: Any, rows: int, side: int = 28) -> numpy.ndarray[Any, Any]:
     return to_numpy(images).reshape(rows, -1, side, side).swapaxes(1, 2).reshape(rows * side, -1)
 
 
+def images(ax: Any, pictures: Any, rows: int, title: str = "", side: int = 28, xlabel: str = "") -> None:
+    """Square images (n, side * side) in rows: those in [0, 1] as ink; signed ones in two colours, each by its own strength."""
+    pictures = to_numpy(pictures)
+    signed = pictures.min() < 0.0
+    scaled = pictures / numpy.abs(pictures).max(axis=1, keepdims=True) if signed else pictures
+    ax.imshow(tiles(scaled, rows, side), **({"cmap": "RdBu_r", "vmin": -1.0, "vmax": 1.0} if signed else {"cmap": "gray_r"}))
+    ax.set(title=title, xlabel=xlabel, xticks=[], yticks=[])
+
+
 def equation(ax: Any, parts: list[Any], side: int = 28) -> None:
     """Images and texts in a row: ``[x, "= 0.9", f, "+ 0.7", g]``. Images in [0, 1] are drawn as ink, others in two colours."""
     at = 0.0

@@ -33,3 +33,9 @@ def modes(x: Any, mixture: Any, reach: float = 3.0) -> Modes:
     away = numpy.linalg.norm((points[:, None] - loc) / scale, axis=2)
     nearest, near = away.argmin(axis=1), away.min(axis=1) <= reach
     return Modes(len(set(nearest[near].tolist())), len(loc), float(near.mean()))
+
+
+def neighbour_correlation(images: Any, side: int = 28) -> float:
+    """The correlation of pixels and the pixel to their right, over square images (n, side^2): strokes have it, noise not."""
+    x = numpy.asarray(to_numpy(images), "float64").reshape(-1, side, side)
+    return float(numpy.corrcoef(x[:, :, :-1].ravel(), x[:, :, 1:].ravel())[0, 1])
