@@ -12,10 +12,12 @@ from typing import Any
 import numpy
 
 from . import autodiff as ad
-from .backend import Array, asarray, xp, zeros
+from .backend import Array, asarray, chunks, xp, zeros
 from .distributions import Bernoulli, Categorical, Independent, Normal, StandardNormal, Uniform
 from .distributions.base import log, sum_last
 from .errors import ShapeError
+
+LogProb = Callable[[Array], Array]  # (n, 2) -> (n,)
 
 
 def _normal(p: Normal, q: Normal) -> Array:
@@ -95,6 +97,21 @@ def normal_plane(cells: int, reach: float = 5.0) -> tuple[Array, Array]:
     nodes, _ = plane(reach, cells)
     weights = ad.exp(-0.5 * ad.sum(ad.square(nodes), axis=1))
     return nodes, weights / ad.sum(weights)
+
+
+def over_plane(log_q: LogProb, log_p: LogProb, reach: float = 7.0, cells: int = 500, size: int = 20_000) -> tuple[float, float]:
+    """The integrals of q and of q log(q / p) over the square [-reach, reach]^2, in float64: 1 and KL(q || p) for densities.
+
+    ``size`` points are asked about at a time.
+    """
+    points, area = plane(reach, cells, "float64")
+    mass = divergence = 0.0
+    for x in chunks(points, size):
+        log_density = log_q(x)
+        q = ad.exp(log_density)
+        apart = ad.where(ad.greater(q, 0.0), log_density, 0.0) - ad.where(ad.greater(q, 0.0), log_p(x), 0.0)
+        mass, divergence = mass + area * float(ad.sum(q)), divergence + area * float(ad.sum(q * apart))
+    return mass, divergence
 
 
 def kl_quadrature(log_p: Array, log_q: Array, x: Array) -> Array:

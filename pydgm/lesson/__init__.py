@@ -1,7 +1,8 @@
 """The harness of lessons: options, seed, data, progress, claims that are checked, figures that can be read from afar."""
 
 from .claims import Claim
-from .pictures import clusters, curves, density, dots, equation, graph, grid, images, people, smallest_text, tiles
+from .film import screen
+from .pictures import clusters, curves, densities, density, dots, equation, graph, grid, images, people, smallest_text, tiles
 from .run import Run, add_options, start
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "add_options",
     "clusters",
     "curves",
+    "densities",
     "density",
     "dots",
     "equation",
@@ -17,6 +19,7 @@ __all__ = [
     "grid",
     "images",
     "people",
+    "screen",
     "smallest_text",
     "start",
     "tiles",

@@ -75,3 +75,19 @@ def as_html(figure: Any, draw: Callable[[Any], Any], frames: list[Any]) -> str:
     for name, sign in _SIGNS.items():
         page = page.replace(f'<i class="fa fa-{name}"></i>', sign)
     return f'<!DOCTYPE html>\n<meta charset="utf-8">\n{page}'
+
+
+def screen() -> tuple[Any, Callable[[Any], None]]:
+    """A figure, and how it shows a frame (title, rows of pictures): for films of densities."""
+    import matplotlib.pyplot as plt
+
+    from .pictures import grid
+
+    figure, ax = plt.subplots()
+
+    def draw(frame: tuple[str, Any]) -> None:
+        ax.clear()
+        grid(ax, frame[1])
+        ax.set_title(frame[0])
+
+    return figure, draw

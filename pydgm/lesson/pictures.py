@@ -157,6 +157,13 @@ def grid(ax: Any, images: Sequence[Sequence[Any]], rows: Sequence[str] = (), col
     ax.axis("off")
 
 
+def densities(
+    ax: Any, log_probs: Sequence[Sequence[Any]], rows: Sequence[str], columns: Sequence[str], reach: float = 4.0
+) -> None:
+    """A :func:`grid` of densities over [-reach, reach]^2."""
+    grid(ax, [[density(log_prob, reach) for log_prob in row] for row in log_probs], rows, columns)
+
+
 def _frame(extent: tuple[float, float, float, float]) -> Any:
     from matplotlib.patches import Rectangle
 

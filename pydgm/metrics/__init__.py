@@ -2,6 +2,6 @@
 
 from .intervals import mean_interval
 from .likelihood import Likelihood, likelihood
-from .samples import Modes, modes, neighbour_correlation
+from .samples import Modes, density_modes, modes, neighbour_correlation
 
-__all__ = ["Likelihood", "Modes", "likelihood", "mean_interval", "modes", "neighbour_correlation"]
+__all__ = ["Likelihood", "Modes", "density_modes", "likelihood", "mean_interval", "modes", "neighbour_correlation"]

@@ -10,12 +10,14 @@
 
 from typing import Any
 
-from .bijections import check_bijection
+from .bijections import Gaps, bijection_gaps, check_bijection
 from .gradients import check_grads, numerical_derivative
 
 __all__ = [
+    "Gaps",
     "arrays",
     "axes",
+    "bijection_gaps",
     "broadcastable_shapes",
     "check_bijection",
     "check_grads",
