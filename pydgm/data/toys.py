@@ -10,7 +10,7 @@ import math
 import numpy
 
 from ..autodiff import cos, reshape, sin, stack
-from ..backend import Array, asarray, xp
+from ..backend import Array, asarray, to_numpy, xp
 from ..distributions import Independent, Mixture, Normal
 from ..random import Generator
 
@@ -60,6 +60,28 @@ def checkerboard(rng: Generator, n: int, squares: int = 4) -> Array:
     column = 2.0 * xp.astype(rng.integers(0, squares // 2, (n,)), xp.float32) + row - 2.0 * xp.floor(row / 2.0)
     corner = stack([column, row], axis=1)
     return (corner + rng.uniform((n, 2))) * (4.0 / squares) - 2.0
+
+
+def moons_curve(n: int) -> numpy.ndarray:
+    """``n`` points on each of the two half circles: with Gaussian noise around them, the density of :func:`moons`."""
+    angle = math.pi * (numpy.arange(n) + 0.5) / n
+    upper = numpy.stack([numpy.cos(angle), numpy.sin(angle)], axis=1)
+    return numpy.concatenate([upper, numpy.array([1.0, 0.5]) - upper]).astype("float32")
+
+
+def rings_curve(n: int) -> numpy.ndarray:
+    """``n`` points on each of the two circles: with Gaussian noise around them, the density of :func:`rings`."""
+    angle = 2.0 * math.pi * (numpy.arange(n) + 0.5) / n
+    circle = numpy.stack([numpy.cos(angle), numpy.sin(angle)], axis=1)
+    return numpy.concatenate([circle, 2.0 * circle]).astype("float32")
+
+
+def checkerboard_log_prob(x: Array, squares: int = 4) -> numpy.ndarray:
+    """The log density of :func:`checkerboard` at rows (n, 2): log 1/8 on the squares of one colour, elsewhere -inf."""
+    points = to_numpy(x)
+    column, row = (numpy.floor((points[:, i] + 2.0) * squares / 4.0) for i in range(2))
+    inside = (numpy.abs(points) <= 2.0).all(axis=1) & ((column + row) % 2 == 0)
+    return numpy.where(inside, -math.log(8.0), -math.inf)
 
 
 def bars_and_stripes(side: int) -> numpy.ndarray:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy
 
-from ..backend import asarray, to_numpy
+from ..backend import asarray, chunks, to_numpy
 from ..divergences import plane
 from ..metrics import mean_interval
 
@@ -45,7 +45,8 @@ def smallest_text(figure: Any) -> tuple[float, str]:
 def density(log_prob: Callable[[Any], Any], reach: float, cells: int = 160, centre: Any = 0.0) -> numpy.ndarray[Any, Any]:
     """exp(log_prob) over the square [-reach, reach]^2 around ``centre``, as a picture."""
     points, _ = plane(reach, cells)
-    image: numpy.ndarray[Any, Any] = numpy.exp(to_numpy(log_prob(points + asarray(centre)))).reshape(cells, cells)
+    parts = [to_numpy(log_prob(part + asarray(centre))) for part in chunks(points, 5000)]
+    image: numpy.ndarray[Any, Any] = numpy.exp(numpy.concatenate(parts)).reshape(cells, cells)
     return image
 
 

@@ -13,6 +13,7 @@ import math
 
 from ...autodiff import cholesky, diagonal, exp, expand_dims, log, logsumexp, matrix_transpose, mean, reshape, square, sum, var
 from ...backend import Array, eye, zeros
+from ...compile import compile
 from ...distributions import Independent, Mixture, MultivariateNormal, Normal
 from ...distributions.base import as_floats
 from ...random import Generator
@@ -43,6 +44,15 @@ def em(model: GaussianMixture, x: Array, floor: float = 1e-5) -> tuple[GaussianM
     joint = model.log_joint(x)
     bound = logsumexp(joint, axis=1, keepdims=True)
     return maximize(x, exp(joint - bound), floor=floor), mean(bound)
+
+
+def fit(model: GaussianMixture, x: Array, steps: int = 80) -> tuple[GaussianMixture, list[float]]:
+    """The model after ``steps`` steps of EM, compiled, and the log-likelihoods that it had before each, in nats a point."""
+    step, likelihoods = compile(em), []
+    for _ in range(steps):
+        model, likelihood = step(model, x)
+        likelihoods.append(float(likelihood))
+    return model, likelihoods
 
 
 def maximize(x: Array, r: Array, spherical: bool = False, floor: float = 1e-5) -> GaussianMixture:
