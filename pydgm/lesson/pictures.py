@@ -122,14 +122,16 @@ def dots(ax: Any, named: dict[str, Any], **settings: Any) -> None:
     ax.set(yticks=range(len(named)), yticklabels=list(named), ylim=(len(named) - 0.4, -0.5), **settings)
 
 
-def graph(ax: Any, nodes: dict[str, tuple[float, float]], edges: Sequence[str], title: str = "") -> None:
+def graph(
+    ax: Any, nodes: dict[str, tuple[float, float]], edges: Sequence[str], title: str = "", derivatives: bool = True
+) -> None:
     """A graphical model: ``{"x": (0, 0), "~z": (0, 1)}, ["x ~z"]``. Circles, with ~, are drawn at random, squares are computed.
 
     Red arrows lead back along the edges along which a derivative can flow: into what is computed.
     """
     for start, end in map(str.split, edges):
         (x, y), (to_x, to_y) = nodes[start], nodes[end]
-        for side, color in [(-0.07, "k")] + [(0.07, "C1")] * (not end.startswith("~")):
+        for side, color in [(-0.07 if derivatives else 0.0, "k")] + [(0.07, "C1")] * (derivatives and not end.startswith("~")):
             way = [(to_x + side, to_y), (x + side, y)]
             arrow = {"arrowstyle": "-|>,head_length=0.5,head_width=0.25", "color": color, "lw": 3, "shrinkA": 19, "shrinkB": 19}
             ax.annotate("", *(way if color == "k" else way[::-1]), arrowprops=arrow)
