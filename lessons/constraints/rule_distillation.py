@@ -107,7 +107,7 @@ run.picture("b", "c")
 # moved by lambda (sigma(B) - 1/2), and by nothing else.
 
 rule = distillation.but(strength)
-unsure = learn(0.0, rule, corpus.train[:800], epochs=1)
+unsure = learn(0.0, rule, corpus.train[:250], epochs=1)
 doubles = [words for words, two in zip(corpus.test.words, but, strict=True) if two]
 log_p, log_q = distillation.log_probs(unsure, doubles, vocabulary, rule)
 b = np.exp(distillation.log_probs(unsure, [sentences.after_but(words) for words in doubles], vocabulary, rule)[0][:, 1])

@@ -41,7 +41,7 @@ else:
 # pi = 1 - 0.7^t in pass t: 0, 0.3, 0.51, 0.66. The pass is chosen by p on the validation sentences.
 
 SEEDS, PASSES = run.pick(quick=2, default=5, full=20), run.pick(quick=2, default=4)
-SIZE = run.pick(quick=(16, 16), default=(100, 50), full=(300, 100))  # numbers in a word's vector, filters of each width
+SIZE = run.pick(quick=(16, 16), default=(64, 40), full=(300, 100))  # numbers in a word's vector, filters of each width
 RULE, STRENGTHS = distillation.but(strength), [0.0, 1.0, 2.0, 4.0, 6.0, 10.0, 20.0]
 ARMS = {"base": None, "student": RULE, "student, no rule": distillation.but(0.0)}
 vocabulary = sentences.vocabulary(corpus.train.words)
