@@ -1,7 +1,8 @@
 """How safely do the lessons' claims hold? Every lesson over many seeds: how often each claim holds, and how far from its bound.
 
 ``python -m benchmarks claims [NAME ...] [--seeds 1000-1039] [--quick] [-j 2] [--out DIR]``. Reports that are in DIR already are
-not made again, so an interrupted survey goes on where it stopped.
+not made again, so an interrupted survey goes on where it stopped. ``--write docs`` makes docs/margins.md and .png of all the
+reports that are in DIR, quick and default.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy
+
+from pydgm.lesson.claims import in_a_cell
 
 HERE = Path(__file__).resolve().parent
 LESSONS = HERE.parent / "lessons"
@@ -36,7 +39,13 @@ def _run(script: Path, seed: int, quick: bool, out: Path) -> tuple[int, dict[str
     if not report.exists():
         command = [sys.executable, str(script), "--seed", str(seed), "--out", str(folder), *(["--quick"] if quick else [])]
         path = os.pathsep.join(filter(None, [str(HERE.parent), os.environ.get("PYTHONPATH")]))
-        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path}, check=False)
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            env={"OPENBLAS_NUM_THREADS": "1", **os.environ, "PYTHONPATH": path},
+            check=False,
+        )
         status = done.returncode
         if status not in (0, 1):
             print(f"{script.stem}, seed {seed}: exit status {status}\n{done.stderr}", file=sys.stderr)
@@ -67,8 +76,69 @@ def rows(reports: dict[int, dict[str, Any]]) -> Iterator[str]:
         bounds = " to ".join(f"{b:g}" for b in (bound if isinstance(bound, list) else [bound]))
         spread = f"{min(measured):.3g} to {max(measured):.3g}"
         distance = f"{margin(measured, some['relation'], bound):.1f}"
-        cells = [sentence, f"{some['relation']} {bounds}", f"{held} of {len(by_seed)}", spread, distance, ", ".join(failed)]
+        cells = [
+            in_a_cell(sentence),
+            f"{some['relation']} {bounds}",
+            f"{held} of {len(by_seed)}",
+            spread,
+            distance,
+            ", ".join(failed),
+        ]
         yield f"| {' | '.join(cells)} |"
+
+
+def reports_in(out: Path, script: Path, mode: str) -> dict[int, dict[str, Any]]:
+    """Those of one lesson and mode, by seed."""
+    found = {}
+    for path in sorted(out.glob(f"{script.stem}-{mode}-*/{script.stem}.json")):
+        found[int(path.parent.name.rpartition("-")[2])] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def write(scripts: list[Path], out: Path, folder: Path) -> None:
+    """margins.md, a table for each lesson and mode, and margins.png, a point for each claim."""
+    import matplotlib.pyplot as plt
+
+    lines = ["# How far each claim is from its bound", "", "![Margins of all claims](margins.png)", ""]
+    lines += [
+        "Mean distance to the nearest bound, in standard deviations over seeds; infinite where a number does not vary.",
+        "",
+    ]
+    points: dict[str, list[tuple[str, float]]] = {"quick": [], "default": []}
+    for script in scripts:
+        for mode in points:
+            reports = reports_in(out, script, mode)
+            if reports:
+                table = list(rows(reports))
+                holds = sum(all(c["holds"] for c in r["claims"]) for r in reports.values())
+                lines += [
+                    f"## {script.stem}, {mode}: every claim holds on {holds} of {len(reports)} seeds",
+                    "",
+                    HEAD,
+                    *table,
+                    "",
+                ]
+                points[mode] += [(f"{script.stem}: {row.split(' | ')[0][2:]}", float(row.split(" | ")[4])) for row in table]
+    names = list(dict.fromkeys(name for each in points.values() for name, _ in each))
+    figure, ax = plt.subplots(figsize=(16, 0.3 * len(names) + 2), layout="constrained")
+    for (mode, each), marker in zip(points.items(), "so", strict=True):
+        shown = [min(max(margin, -3.0), 30.0) for _, margin in each]
+        ax.plot(shown, [names.index(name) for name, _ in each], marker, ms=8, alpha=0.7, label=mode)
+    ax.axvline(0.0, color="black")
+    ax.axvline(3.0, color="black", ls=":")
+    ax.set(
+        yticks=range(len(names)),
+        yticklabels=names,
+        ylim=(len(names), -1),
+        xlabel="standard deviations to the bound, at most 30",
+    )
+    ax.legend(loc="lower right")
+    folder.mkdir(parents=True, exist_ok=True)
+    figure.savefig(folder / "margins.png", dpi=80)
+    (folder / "margins.md").write_text("\n".join(lines), encoding="utf-8")
+
+
+HEAD = "| claim | bound | holds | measured | margin, deviations | fails on |\n|---|---|---|---|---|---|"
 
 
 def main(argv: list[str]) -> int:
@@ -78,6 +148,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--seeds", type=_seeds, default=_seeds("1000-1039"), help="1000-1039, or 3,5,8")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("-j", type=int, default=1, metavar="N", help="runs at a time")
+    parser.add_argument("--write", type=Path, metavar="DIR", help="write margins.md and margins.png there")
     parser.add_argument("--out", type=Path, default=Path("build/claims"), help="where the reports are kept")
     options = parser.parse_args(argv)
     scripts = [path for path in sorted(LESSONS.glob("*/*.py")) if not path.stem.startswith("_")]
@@ -95,8 +166,10 @@ def main(argv: list[str]) -> int:
         seconds = [report["seconds"] for report in reports.values()]
         print(f"\n{script.stem}, {'quick' if options.quick else 'default'}: {len(reports)} seeds", end="")
         print(f", {min(seconds):.1f} to {max(seconds):.1f} s" if seconds else "", f", crashed: {crashed}" if crashed else "")
-        print("| claim | bound | holds | measured | margin, deviations | fails on |\n|---|---|---|---|---|---|")
+        print(HEAD)
         print("\n".join(rows(reports)), flush=True)
         holds = [sum(all(c["holds"] for c in r["claims"]) for r in reports.values())]
         safe &= not crashed and holds[0] * 40 >= 39 * len(reports)
+    if options.write:
+        write(scripts, options.out, options.write)
     return 0 if safe else 1

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 import pydgm as dgm
-from pydgm import data
-from pydgm.data import DataError, files, published
+from pydgm import data, divergences, errors
+from pydgm.data import DataError, files, published, toys
+from pydgm.models.latent import KernelDensity
 
 
 @pytest.fixture(autouse=True)
@@ -190,6 +191,42 @@ def test_toys_have_their_shapes() -> None:
     counts = np.bincount(nearest.argmin(axis=1), minlength=8)
     assert abs(counts - n / 8).max() < 5 * np.sqrt(n / 8)
     assert data.grid_of_gaussians().components.shape == (25, 2)
+
+
+def test_fresh_batches_can_be_entered_in_the_middle() -> None:
+    """Batch s is a function of the seed and of s; another generator gives others; the name says what they are."""
+    rng = dgm.random.Generator(3)
+    batches = data.Fresh(data.moons, rng, 8, 5)
+    every = list(batches)
+    assert len(every) == len(batches) == 5
+    assert all(x.shape == (8, 2) for x in every)
+    np.testing.assert_array_equal(batches[3], every[3])
+    np.testing.assert_array_equal(batches[-1], every[4])
+    np.testing.assert_array_equal(batches[1:3][1], every[2])
+    assert not np.array_equal(every[0], every[1])
+    same, other = data.Fresh(data.moons, dgm.random.Generator(3), 8, 5), data.Fresh(data.moons, rng, 8, 5)
+    assert same.name() == batches.name() != other.name()
+    assert data.Fresh(data.rings, dgm.random.Generator(3), 8, 5).name() != batches.name()
+    assert data.Fresh(data.ring_of_gaussians().sample, rng, 4, 2)[0].shape == (4, 2)
+    with pytest.raises(IndexError, match="batch 5 of 5"):
+        batches[5]
+    with pytest.raises(errors.DomainError):
+        data.Fresh(data.moons, rng, 0, 5)
+
+
+def test_the_toys_densities_are_those_they_are_drawn_from() -> None:
+    """Share of draws, and integral of the density, in a part of the plane."""
+    rng = dgm.random.Generator(0)
+    points, area = divergences.plane(3.0, 240, "float64")
+    for draw, log_prob in (
+        (data.moons, KernelDensity.init(toys.moons_curve(300).astype("float64"), 0.1).log_prob),
+        (data.rings, KernelDensity.init(toys.rings_curve(300).astype("float64"), 0.08).log_prob),
+        (data.checkerboard, toys.checkerboard_log_prob),
+    ):
+        p, x = np.exp(log_prob(points)), draw(rng, 20_000)
+        assert p.sum() * area == pytest.approx(1.0, abs=0.01)
+        for part in (lambda x: x[:, 0] > 0.6, lambda x: (x[:, 1] > 0.0) & (x[:, 0] < -0.5)):
+            assert p[part(points)].sum() * area == pytest.approx(part(x).mean(), abs=0.015)
 
 
 @pytest.mark.real_data

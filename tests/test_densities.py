@@ -13,6 +13,7 @@ import pydgm as dgm
 from pydgm import distributions as dist
 from pydgm import divergences as div
 from pydgm import metrics
+from pydgm.distributions import Independent, Normal
 from pydgm.testing import arrays, check_grads
 
 GRID = np.linspace(-12.0, 12.0, 4001)
@@ -179,3 +180,23 @@ def test_wasserstein_of_shifted_gaussians_is_the_shift() -> None:
     assert div.wasserstein_samples(x, y) == pytest.approx(scipy.stats.wasserstein_distance(x, y))
     with pytest.raises(ValueError, match="two vectors of one length"):
         div.wasserstein_samples(x, y[:5])
+
+
+def test_over_the_plane() -> None:
+    """Two Gaussians in the plane: both integrals have closed forms."""
+    p, q = (Independent(Normal(np.full(2, m), s), 1) for m, s in ((0.0, 1.0), (0.5, 0.8)))
+    mass, divergence = div.over_plane(q.log_prob, p.log_prob, reach=8.0, cells=200, size=7000)
+    assert mass == pytest.approx(1.0, abs=1e-9)
+    assert divergence == pytest.approx(float(div.kl(q, p)), abs=1e-8)
+
+
+def test_modes_of_a_picture_and_neighbours() -> None:
+    line = np.linspace(-4.0, 4.0, 81)
+    one = np.exp(-0.5 * (line[:, None] ** 2 + line**2))
+    two = np.exp(-2.0 * ((line[:, None] - 2.0) ** 2 + line**2)) + 0.5 * np.exp(-2.0 * ((line[:, None] + 2.0) ** 2 + line**2))
+    assert (metrics.density_modes(one), metrics.density_modes(two)) == (1, 2)
+    assert metrics.density_modes(two + 1e3 * (one == one.max())) == 1  # what is below a twentieth of the highest does not count
+    noise = np.random.default_rng(0).standard_normal((50, 784))
+    assert abs(metrics.neighbour_correlation(noise)) < 0.02
+    smooth = noise.reshape(50, 28, 28) + np.roll(noise.reshape(50, 28, 28), 1, axis=2)
+    assert metrics.neighbour_correlation(smooth) == pytest.approx(0.5, abs=0.02)

@@ -325,7 +325,11 @@ def test_a_wrong_map_is_told() -> None:
             return z + (0.1 if self.how == "place" else 0.0), {"sign": -log_det, "none": 0.0 * log_det}.get(self.how, log_det)
 
     right = Planar.init(random(2), 3, scale=1.0)
-    for how, said in (("sign", "log .det df/dz. is"), ("none", "log .det df/dz. is"), ("place", "f.-1.f.z.. and z differ")):
+    for how, said in (
+        ("sign", "log .det df/dz., differ"),
+        ("none", "log .det df/dz., differ"),
+        ("place", "f.-1.f.z.. and z differ"),
+    ):
         with pytest.raises(AssertionError, match=said):
             testing.check_bijection(Wrong(right.v, right.w, right.b, how), z)
 

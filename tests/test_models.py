@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 import pytest
+import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -229,3 +230,72 @@ def test_one_gaussian_is_found_in_one_step() -> None:
     np.testing.assert_allclose(model.components.L[0] @ model.components.L[0].T, np.cov(x.T, bias=True), atol=1e-9)
     with pytest.raises(ValueError, match="60 components from 50 points"):
         GaussianMixture.init(random(), x, 60)
+
+
+def test_pictures_are_the_chances_of_white_pixels() -> None:
+    """A sigmoid that is sigma(2x) looks sharper, and is wrong."""
+    model, x = small_vae()
+    z = np.array([[0.3, -1.0], [0.0, 2.0]])
+    np.testing.assert_allclose(model.generate(z), model.decode(z).base.probs)
+    np.testing.assert_allclose(model.reconstruct(x), model.decode(model.posterior(x).base.loc).base.probs)
+    pictures = vae.manifold(model, 3)
+    assert pictures.shape == (9, 6)
+    np.testing.assert_allclose(pictures[4], model.generate(np.zeros((1, 2)))[0])
+    low = scipy.stats.norm.ppf(1 / 6)
+    np.testing.assert_allclose(pictures[0], model.generate(np.array([[low, -low]]))[0], rtol=1e-5)  # z_2 points up
+
+
+def test_the_gap_and_the_mode_of_the_posterior() -> None:
+    model, x = small_vae()
+    exact = vae.quadrature(model, x, 400)
+    bound = vae.elbo_quadrature(model, x, *normal_plane(200, reach=8.0))
+    np.testing.assert_allclose(bound + exact.gap, exact.log_prob, atol=1e-4)
+    assert (exact.gap > 0).all()
+    joint = lambda z: model.decode(z).log_prob(x) + model.prior.log_prob(z)  # noqa: E731
+    assert (joint(exact.mode) > joint(exact.mode + 0.05)).all()
+    assert (joint(exact.mode) > joint(model.posterior(x).base.loc) - 1e-9).all()
+
+
+def test_the_published_schedule() -> None:
+    """Burda et al.: 3^i passes at 0.001 * 10^(-i / 7), 3280 in all."""
+    rate, passes = vae.burda_schedule(10)
+    assert passes == 3280
+    for first, i in ((0, 0), (10, 1), (40, 2), (130, 3)):
+        assert float(rate(first)) == pytest.approx(1e-3 * 10 ** (-i / 7))
+
+
+def test_differences_of_an_expectation_are_its_gradient() -> None:
+    """E[z^2] for N(m, s^2) has the derivatives 2 m and 2 s."""
+    q = Normal(np.array([[0.7, -1.0]]), np.array([[0.5, 1.5]]))
+    nodes, weights = normal_plane(100, reach=8.0)
+    r = lambda z: dgm.sum(z * z, axis=1)  # noqa: E731
+    np.testing.assert_allclose(estimators.by_differences(r, q, nodes, weights), [1.4, -2.0, 1.0, 3.0], rtol=1e-5)
+    errors_of_means = estimators.relative_errors(np.array([[1.0, 0.0], [3.0, 0.0]] * 8), np.array([2.0, 0.0]), [1, 2])
+    assert errors_of_means == pytest.approx([0.5, 0.0])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_each_example_of_the_penalty_has_a_place_of_its_own(seed) -> None:
+    """f(x) = x^2 / 2 between 0 and 2: E[(|f'| - 1)^2] at uniform places is 1/3. One place for the whole batch misses it."""
+    real, fake = np.zeros((20_000, 1)), np.full((20_000, 1), 2.0)
+    penalty = wgan.gradient_penalty(lambda x: 0.5 * x * x, real, fake, random(seed))
+    assert float(penalty) == pytest.approx(1 / 3, abs=0.01)
+
+
+def test_what_a_loss_tells_each_sample() -> None:
+    x, w = np.linspace(-2.0, 2.0, 5)[:, None], np.array([[3.0]])
+    told = gan.sample_gradient(wgan.generator_loss, {"critic": lambda x: x @ w}, x)
+    np.testing.assert_allclose(told, -3.0 * np.ones((5, 1)))
+    told = gan.sample_gradient(gan.generator_loss, {"D": lambda x: x @ w}, x)
+    np.testing.assert_allclose(told, -3.0 / (1.0 + np.exp(3.0 * x)))
+
+
+def test_em_to_its_end() -> None:
+    x = random(3).normal((200, 2), "float64")
+    model, likelihoods = mixture.fit(GaussianMixture.init(random(), x, 2), x, 30)
+    assert len(likelihoods) == 30
+    assert np.diff(likelihoods).min() >= -1e-9
+    once, first = mixture.em(GaussianMixture.init(random(), x, 2), x)
+    assert first == pytest.approx(likelihoods[0])
+    assert mixture.em(once, x)[1] == pytest.approx(likelihoods[1])
+    assert float(dgm.mean(model.log_prob(x))) >= likelihoods[-1]

@@ -159,8 +159,8 @@ run.claim("the sentence alone, on the best seed", named["sentence"].max(), "<=",
 run.claim("both, on the worst seed", named["both"].min(), ">=", 95.0)
 run.claim("both, where it is said of strangers, on the best seed", named["strangers"].max(), "<=", 65.0)
 run.claim("its price in likelihood: least, nats a hand", price, ">=", 0.05)
-run.claim("alpha well below theory's threshold: best seed", by_alpha[weights < threshold - 0.1].max(), "<=", 65.0)
-run.claim("alpha well above it: worst seed", by_alpha[weights > threshold + 0.1].min(), ">=", 95.0)
+run.claim("alpha well below theory's threshold: best seed", by_alpha[weights < threshold - 0.1].max(initial=0.0), "<=", 65.0)
+run.claim("alpha well above it: worst seed", by_alpha[weights > threshold + 0.1].min(initial=100.0), ">=", 95.0)
 run.claim("new people with one of each, by p", one_of_each[0], "within", (0.4, 0.6))
 run.claim("by q*, where 0.95 is wanted", one_of_each[1], "within", (known - 0.02, known + 0.02))
 

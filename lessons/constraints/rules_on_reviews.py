@@ -38,6 +38,9 @@ else:
 # %%
 # Three networks, two answers each
 # --------------------------------
+# .. math:: \min_\theta \frac{1}{N} \sum_n (1 - \pi)\, \ell(y_n, p) + \pi\, \ell(q, p), \qquad
+#           q(y | x) = p(y | x) \exp(\lambda\, r(x, y)) / Z
+#
 # pi = 1 - 0.7^t in pass t: 0, 0.3, 0.51, 0.66. The pass is chosen by p on the validation sentences.
 
 SEEDS, PASSES = run.pick(quick=2, default=5, full=20), run.pick(quick=2, default=4)

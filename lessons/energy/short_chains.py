@@ -25,6 +25,9 @@ panels = run.panels("ab")
 # %%
 # Four ways to the same average
 # -----------------------------
+# .. math:: \frac{\partial \log P(v)}{\partial W_{ij}} = E_{P(h|v)}[v_i h_j] - E_{P}[v_i h_j]
+#           \approx E_{P(h|v)}[v_i h_j] - E_{P_k}[v_i h_j], \qquad P_k: k \text{ steps of the chain, from the data (CD-k)}
+#
 # Bars and stripes: 30 images of 4 x 4 pixels, 12 hidden units. Z is a sum over 2^12 states, so log P(v) is exact, and CD-k can
 # go to its limit: k = infinity is the exact gradient. The rate falls to 0, for the sake of PCD, whose chains have to keep up
 # with the model; all 30 images are in every batch, since with random batches chance may put PCD before the exact gradient.

@@ -83,7 +83,7 @@ baselines = {"score function, best b": b, "score function": 0.0, "twice b": 2.0 
 estimates = {name: estimators.score_function(reward, q, draws, at) for name, at in baselines.items()}
 estimates = {"reparameterised": estimators.reparameterized(reward, q, draws), **estimates}
 estimates = {name: dgm.to_numpy(each) for name, each in estimates.items()}
-sizes = [n for n in (1, 3, 10, 30, 100, 300, 1000) if len(draws) // n >= 10]
+sizes = [n for n in (1, 3, 10, 30, 100, 300, 1000) if draws.shape[0] // n >= 10]
 errors = {name: estimators.relative_errors(each, exact, sizes) for name, each in list(estimates.items())[:3]}
 lesson.curves(panels["b"], sizes, errors, ("C0o-", "C1s--", "C4^:"), xscale="log", yscale="log", ylabel="relative error")
 panels["b"].set(xlabel="samples in the mean", title="(b) Same mean, other variances")

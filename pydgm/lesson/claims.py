@@ -52,7 +52,12 @@ def table(claims: Sequence[Claim]) -> str:
     return "\n".join(lines)
 
 
+def in_a_cell(text: str) -> str:
+    """In a Markdown table a bar would begin the next cell."""
+    return text.replace("|", "\\|")
+
+
 def as_markdown(claims: Sequence[dict[str, Any]]) -> str:
     """The claims of a lesson's report as a table."""
-    rows = [f"| {c['claim']} | {_number(c['measured'])} | {c['relation']} {_number(c['bound'])} |" for c in claims]
+    rows = [f"| {in_a_cell(c['claim'])} | {_number(c['measured'])} | {c['relation']} {_number(c['bound'])} |" for c in claims]
     return "\n".join(["| claim | measured | bound |", "|---|---|---|", *rows])

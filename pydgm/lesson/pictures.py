@@ -51,8 +51,10 @@ def density(log_prob: Callable[[Any], Any], reach: float, cells: int = 160, cent
 
 
 def tiles(images: Any, rows: int, side: int = 28) -> numpy.ndarray[Any, Any]:
-    """Square images (n, side * side) as one picture of ``rows`` rows."""
-    return to_numpy(images).reshape(rows, -1, side, side).swapaxes(1, 2).reshape(rows * side, -1)
+    """Square images (n, side * side) as one picture of ``rows`` rows; what is missing in the last row is blank."""
+    images = to_numpy(images).reshape(-1, side, side)
+    blank = numpy.zeros((-len(images) % rows, side, side), images.dtype)
+    return numpy.concatenate([images, blank]).reshape(rows, -1, side, side).swapaxes(1, 2).reshape(rows * side, -1)
 
 
 def images(ax: Any, pictures: Any, rows: int, title: str = "", side: int = 28, xlabel: str = "") -> None:

@@ -34,7 +34,7 @@ from ..random import Generator
 from ..train import State, Step
 from . import film
 from .claims import Claim, check_relation, table
-from .pictures import Picture
+from .pictures import Picture, smallest_text
 from .status import FAILS, HOLDS, guard, refuse
 
 T = TypeVar("T")
@@ -247,7 +247,8 @@ class Run:
     def finish(self, numbers: dict[str, Any]) -> None:
         """Write NAME.png and NAME.json, print the claims. As a program, end with status 1 where a claim fails.
 
-        Both files are of one run, also where two runs write into one folder; ``picture_sha256`` says which picture belongs.
+        Both files are of one run, also where two runs write into one folder; ``picture_sha256`` says which picture belongs, and
+        ``smallest_text`` how high its smallest letters are, as a share of its height.
         """
         seconds = time.perf_counter() - self._started
         short = self.name.rpartition("/")[2]
@@ -263,6 +264,7 @@ class Run:
             "backend": backend.xp.name,
             "data": self.sources,
             "seconds": round(seconds, 2),
+            "smallest_text": smallest_text(self.drawing)[0],
             "picture_sha256": hashlib.sha256(picture.getvalue()).hexdigest(),
             "versions": _versions(),
             "claims": [c.as_json() for c in self.claims],

@@ -21,19 +21,23 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from pydgm.lesson.claims import in_a_cell
+
 from .models import ROOT, WrongModel, generated, named
 
 KEPT = ROOT / "build" / "mutation"
 LIMIT = {"quick": 120, "default": 600, "tests": 900}  # seconds; what takes longer has noticed
 
 
-def _scripts(lessons: Iterable[str]) -> list[Path]:
+def scripts(lessons: Iterable[str]) -> list[Path]:
+    """Of some lessons."""
     return [path.relative_to(ROOT) for name in lessons for path in (ROOT / "lessons").glob(f"*/{name}.py")]
 
 
 def _key(model: WrongModel, what: str, files: Iterable[Path]) -> str:
-    """Of everything that an answer depends on."""
-    package = sorted(path for path in (ROOT / "pydgm").rglob("*.py") if path != ROOT / "pydgm" / model.file)
+    """Of everything that an answer depends on: the harness of lessons draws and writes, and decides nothing."""
+    package = sorted(path for path in (ROOT / "pydgm").rglob("*.py") if path.parent.name != "lesson")
+    package.remove(ROOT / "pydgm" / model.file)
     parts = [model.file, model.source, what, *[path.read_text(encoding="utf-8") for path in (*package, *files)]]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
@@ -86,8 +90,8 @@ def answer(model: WrongModel, stages: list[str]) -> dict[str, str]:
     """For each stage what notices, until one does."""
     noticed: dict[str, str] = {}
     for stage in stages:
-        scripts = _scripts(model.lessons)
-        files = [ROOT / "tests" / f"{name}.py" for name in model.tests] if stage == "tests" else [ROOT / x for x in scripts]
+        lessons = scripts(model.lessons)
+        files = [ROOT / "tests" / f"{name}.py" for name in model.tests] if stage == "tests" else [ROOT / x for x in lessons]
         kept = KEPT / f"{_key(model, stage, [file for file in files if file.exists()])}.json"
         if kept.exists():
             noticed[stage] = json.loads(kept.read_text(encoding="utf-8"))
@@ -95,7 +99,7 @@ def answer(model: WrongModel, stages: list[str]) -> dict[str, str]:
             if stage == "tests":
                 noticed[stage] = by_tests(model)
             else:
-                noticed[stage] = next(filter(None, (by_lesson(model, script, stage) for script in scripts)), "")
+                noticed[stage] = next(filter(None, (by_lesson(model, script, stage) for script in lessons)), "")
             KEPT.mkdir(parents=True, exist_ok=True)
             kept.write_text(json.dumps(noticed[stage]), encoding="utf-8")
         if noticed[stage]:
@@ -113,7 +117,7 @@ def table(models: list[WrongModel], answers: list[dict[str, str]]) -> str:
             if model.file == file:
                 stage, by = next(((stage, by) for stage, by in noticed.items() if by), ("", "nobody"))
                 said = by if stage in ("", "quick") else f"{by} ({'test' if stage == 'tests' else stage})"
-                lines.append(f"| {model.name} | {said} |".replace("|d", "\\|d"))
+                lines.append(f"| {in_a_cell(model.name)} | {in_a_cell(said)} |")
         lines.append("")
     return "\n".join(lines)
 

@@ -1,0 +1,52 @@
+"""Wrong models: the list is in order, and a sample of it turns lessons red. ``python -m tests.mutation`` tries them all."""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+
+from .mutation import models
+from .mutation.__main__ import by_lesson, scripts
+
+NAMED = list(models.named())
+
+# One for each lesson, with the words of the claim that is to notice.
+SAMPLE = {
+    "the norm is over the batch": ("gan_vs_wgan", "critic's slope is the best one"),
+    "z is detached: no reparameterisation": ("vae_reparameterization", "reconstructions"),
+    "log det has its sign turned": ("planar_flow", "log det against the Jacobian"),
+    "EM keeps the means": ("maximum_likelihood", "in a mean or a width"),
+    "hidden units forget their bias": ("rbm_contrastive_divergence", "the lecture's averages"),
+    "CD's chains begin at noise": ("rbm_contrastive_divergence", "CD stands still"),
+    "both phases have their sign turned": ("short_chains", "PCD over CD-1"),
+    "q* ignores the model": ("posterior_regularization", "q* against an optimiser"),
+    "the clause is A": ("rule_distillation", "students believe what theory says"),
+    "at test time q is p": ("rules_on_reviews", "the rule at test time helps"),
+}
+
+
+def test_the_list_is_in_order() -> None:
+    """Each wrong text stands in a file that exists, is Python, and differs; each has a lesson and a test that are to notice."""
+    assert len({(model.file, model.name) for model in NAMED}) == len(NAMED) >= 200
+    for model in NAMED:
+        ast.parse(model.source)
+        assert model.source != (models.ROOT / "pydgm" / model.file).read_text(encoding="utf-8")
+        assert len(scripts(model.lessons)) == len(model.lessons) >= 1
+        assert all((models.ROOT / "tests" / f"{name}.py").exists() for name in model.tests)
+
+
+def test_changes_by_rule_are_python_and_differ() -> None:
+    every = list(models.generated())
+    assert len(every) > 800
+    for model in every[::40]:
+        ast.parse(model.source)
+        assert model.source != (models.ROOT / "pydgm" / model.file).read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SAMPLE)
+def test_a_wrong_model_breaks_a_named_claim(name) -> None:
+    lesson, claim = SAMPLE[name]
+    model = next(model for model in NAMED if model.name == name and lesson in model.lessons)
+    assert claim in by_lesson(model, scripts([lesson])[0], "quick")
