@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy comes: several workers share the cores
+
 from collections.abc import Iterator
 from pathlib import Path
 

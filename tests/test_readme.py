@@ -48,7 +48,7 @@ def test_the_readmes_claims_are_the_scripts(name) -> None:
     section = README.split(f"figures/{name}.png")[1].split("###")[0].split("<!--")[0]
     script = SCRIPTS[name].read_text(encoding="utf-8")
     for sentence, *_ in table_rows(section):
-        assert f'run.claim("{sentence}"'.replace("\\|", "|") in script
+        assert f'"{sentence}"'.replace("\\|", "|") in script
 
 
 def table_rows(text: str) -> list[list[str]]:

@@ -104,7 +104,7 @@ def answer(model: WrongModel, stages: list[str]) -> dict[str, str]:
             kept.write_text(json.dumps(noticed[stage]), encoding="utf-8")
         if noticed[stage]:
             break
-    print(f"{model.file}: {model.name}: {', '.join(noticed.values()) or 'SURVIVES'}", file=sys.stderr, flush=True)
+    print(f"{model.file}: {model.name}: {next(filter(None, noticed.values()), 'SURVIVES')}", file=sys.stderr, flush=True)
     return noticed
 
 
@@ -129,6 +129,15 @@ def summary(answers: list[dict[str, str]], stages: list[str]) -> str:
         n = sum(any(noticed.get(before) for before in stages[: i + 1]) for noticed in answers)
         parts.append(f"{n} of {total} ({100 * n / max(total, 1):.0f}%) after {stage}")
     return ", ".join(parts)
+
+
+PROSE = """# Wrong models, and who notices
+
+A claim is worth what it refuses. Each row is a model, a loss or a sampler of this library that was made wrong by a few letters
+(`tests/mutation/wrong_models.txt` has the texts), and the first claim of a lesson that turns red; "error" where the lesson ends
+with one; "(default)" where only the default run notices; "(test)" where no claim does, and a test has to. Seed 0.
+`python -m tests.mutation --default --write docs/wrong_models.md` makes this page.
+"""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -163,7 +172,7 @@ def main(argv: list[str] | None = None) -> int:
     said = summary(answers, stages)
     print(said)
     if options.write:
-        options.write.write_text(f"{said}\n\n{table(models, answers)}", encoding="utf-8")
+        options.write.write_text(f"{PROSE}\n{said}.\n\n{table(models, answers)}", encoding="utf-8")
     return 0 if all(any(noticed.values()) for noticed in answers) else 1
 
 
