@@ -90,7 +90,10 @@ if run.live:
         step, state, betas = problem(16, 1, steps)
         for at in range(0, steps, every):
             state = train.run(step, state, betas[at : at + every])
-            yield f"16 maps, {at} steps", [[lesson.density(state.model.member(i, 0).log_prob, 4.0, 100) for i in range(4)]]
+            yield (
+                f"16 maps, {at + every} steps",
+                [[lesson.density(state.model.member(i, 0).log_prob, 4.0, 100) for i in range(4)]],
+            )
 
     run.film(*lesson.screen(), films(run.pick(quick=300, default=3000), run.pick(quick=50, default=40)))
 
@@ -106,7 +109,7 @@ log_z = np.array([float(dgm.logsumexp(-U(points))) + np.log(area) for U in ENERG
 targets = [lambda x, U=U, c=float(c): -U(x) - c for U, c in zip(ENERGIES.values(), log_z, strict=True)]
 nodes, weights = normal_plane(run.pick(quick=450, default=600), reach=6.0)
 fits, kl, checks, reported = {}, {}, [], []
-for K in (K_MOST // 16, K_MOST // 4, K_MOST):
+for K in (max(K_MOST // 16, 1), max(K_MOST // 4, 1), K_MOST):
     state = run.train(*problem(K, SEEDS, STEPS), f"K = {K}")
     fits[K], parts = state.model, zip(dgm.backend.chunks(nodes, 5000), dgm.backend.chunks(weights, 5000), strict=True)
     kl[K] = sum(dgm.to_numpy(free_energy(fits[K], energy, dgm.broadcast_to(z, (4, SEEDS, *z.shape))) @ v) for z, v in parts)
