@@ -15,7 +15,7 @@ NAMED = list(models.named())
 SAMPLE = {
     "the norm is over the batch": ("gan_vs_wgan", "critic's slope is the best one"),
     "z is detached: no reparameterisation": ("vae_reparameterization", "reconstructions"),
-    "log det has its sign turned": ("planar_flow", "log det against the Jacobian"),
+    "log det has its sign turned": ("planar_flow", "log det, and the inverse's"),
     "EM keeps the means": ("maximum_likelihood", "in a mean or a width"),
     "hidden units forget their bias": ("rbm_contrastive_divergence", "the lecture's averages"),
     "CD's chains begin at noise": ("rbm_contrastive_divergence", "CD stands still"),
