@@ -200,3 +200,10 @@ def test_modes_of_a_picture_and_neighbours() -> None:
     assert abs(metrics.neighbour_correlation(noise)) < 0.02
     smooth = noise.reshape(50, 28, 28) + np.roll(noise.reshape(50, 28, 28), 1, axis=2)
     assert metrics.neighbour_correlation(smooth) == pytest.approx(0.5, abs=0.02)
+
+
+def test_wasserstein_where_the_distribution_functions_cross() -> None:
+    """Two Gaussians of one mean: W1 = abs(s - t) sqrt(2 / pi); the areas on both sides count, and do not cancel."""
+    p, q = dist.Normal(0.0, 1.0), dist.Normal(0.0, 2.0)
+    distance = div.wasserstein_quadrature(p.log_prob(GRID), q.log_prob(GRID), GRID)
+    assert float(distance) == pytest.approx(np.sqrt(2 / np.pi), abs=1e-4)

@@ -341,3 +341,12 @@ def test_a_log_density_for_each_chain(log_prob) -> None:
     path = mcmc.Annealed(Independent(Normal(np.zeros(2), 2.0), 1), lambda x: -log_prob(x), mcmc.metropolis(0.5))
     with pytest.raises(ValueError, match=r"needs a log density|the energies of 5 chains"):
         mcmc.ais(path, dgm.random.Generator(0), chains=5, temperatures=3)
+
+
+def test_the_reconstruction_error_is_the_pixels_that_a_step_changes() -> None:
+    """Without bonds each pixel is drawn anew, white with probability sigma(b)."""
+    p = np.array([0.1, 0.5, 0.8, 0.9])
+    machine = RBM(np.zeros((4, 3)), np.log(p / (1 - p)), np.zeros(3))
+    v = np.tile([0.0, 1.0, 1.0, 0.0], (50_000, 1))
+    expected = (v[0] * (1 - p) + (1 - v[0]) * p).sum()
+    assert float(rbm.reconstruction_error(machine, random(), v)) == pytest.approx(expected, abs=0.02)
