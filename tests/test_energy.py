@@ -349,4 +349,4 @@ def test_the_reconstruction_error_is_the_pixels_that_a_step_changes() -> None:
     machine = RBM(np.zeros((4, 3)), np.log(p / (1 - p)), np.zeros(3))
     v = np.tile([0.0, 1.0, 1.0, 0.0], (50_000, 1))
     expected = (v[0] * (1 - p) + (1 - v[0]) * p).sum()
-    assert float(rbm.reconstruction_error(machine, random(), v)) == pytest.approx(expected, abs=0.02)
+    assert float(rbm.reconstruction_error(machine, dgm.random.Generator(0), v)) == pytest.approx(expected, abs=0.02)
