@@ -358,3 +358,13 @@ def test_rules_on_the_bare_standard(strict) -> None:
     log_p, log_q = distillation.log_probs(model, sentences, numbers, distillation.but(2.0))
     assert np.isfinite(log_p).all()
     np.testing.assert_allclose(log_p[[1, 3]], log_q[[1, 3]], atol=1e-6)
+
+
+@pytest.mark.parametrize("dropout", [0.2, 0.7])
+def test_dropout_changes_the_answers_and_not_their_mean(dropout) -> None:
+    """What is left grows by 1 / (1 - dropout), so that logits are right on average, and are not without noise."""
+    model, words = small_cnn(filters=40), np.tile([[3, 5, 2, 7, 4, 9]], (20_000, 1))
+    exact = np.asarray(model(words[:1]))[0]
+    drawn = np.asarray(model(words, random(1), dropout))
+    assert (drawn.std(axis=0) > 1e-3).all()
+    np.testing.assert_array_less(np.abs(drawn.mean(axis=0) - exact), 5.0 * drawn.std(axis=0) / np.sqrt(len(drawn)))
