@@ -59,7 +59,7 @@ def margin(measured: Iterable[float], relation: str, bound: Any) -> float:
     signs = {"<=": [1], "<": [1], ">=": [-1], ">": [-1], "==": [1], "within": [-1, 1]}[relation]
     distance = min(sign * (b - x.mean()) for sign, b in zip(signs, bounds, strict=True))
     spread = x.std(ddof=1) if len(x) > 1 else 0.0
-    return float(distance / spread) if spread > 0 else float("inf") if distance >= 0 else float("-inf")
+    return float(distance / spread) if spread > 1e-12 * numpy.abs(x).max() else float("inf") if distance >= 0 else float("-inf")
 
 
 def rows(reports: dict[int, dict[str, Any]]) -> Iterator[str]:
@@ -108,7 +108,7 @@ def write(scripts: list[Path], out: Path, folder: Path) -> None:
     for script in scripts:
         for mode in points:
             reports = reports_in(out, script, mode)
-            if reports:
+            if len(reports) > 2:
                 table = list(rows(reports))
                 holds = sum(all(c["holds"] for c in r["claims"]) for r in reports.values())
                 lines += [
