@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
+from pathlib import Path
 
 import pytest
 
 from .mutation import models
-from .mutation.__main__ import by_lesson, scripts
+from .mutation.__main__ import by_lesson, controls, scripts
 
 NAMED = list(models.named())
 
@@ -42,6 +43,18 @@ def test_changes_by_rule_are_python_and_differ() -> None:
     for model in every[::40]:
         ast.parse(model.source)
         assert model.source != (models.ROOT / "pydgm" / model.file).read_text(encoding="utf-8")
+
+
+def test_only_claims_and_errors_of_the_model_count(monkeypatch, tmp_path) -> None:
+    """A lesson that cannot begin, for want of data say, has noticed nothing; nor does one notice a model that is right."""
+    *lessons, tests = controls(NAMED)
+    assert {name for right in lessons for name in right.lessons} == {name for model in NAMED for name in model.lessons}
+    assert set(tests.tests) == {name for model in NAMED for name in model.tests}
+    assert tests.source == (models.ROOT / "pydgm" / tests.file).read_text(encoding="utf-8")
+    assert by_lesson(lessons[0]._replace(lessons=()), Path("lessons/adversarial/gan_vs_wgan.py"), "quick") == ""
+    monkeypatch.setenv("PYDGM_DATA", str(tmp_path))
+    with pytest.raises(RuntimeError, match="exit status 2"):
+        by_lesson(lessons[0], Path("lessons/latent/vae_reparameterization.py"), "quick")
 
 
 @pytest.mark.slow

@@ -42,8 +42,25 @@ class Rows:
         return Batches(self, rng, size, passes, labels)
 
 
-class Batches(Sequence[Any]):
-    """Batch s of a pass in random order is a function of a seed and of s alone: a sequence, of which nothing is kept."""
+class _Batches(Sequence[Any]):
+    """Batch s is a function of a seed, drawn from ``rng``, and of s alone: a sequence, of which nothing is kept."""
+
+    def __init__(self, rng: Generator) -> None:
+        self._seed = [int(to_numpy(word)) for word in rng.integers(0, 2**31, (4,))]
+
+    def _batch(self, s: int) -> Any:
+        raise NotImplementedError(f"{type(self).__name__} does not say what its batches are")
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"batch {index} of {len(self)}")
+        return self._batch(index % len(self))
+
+
+class Batches(_Batches):
+    """All rows in random order, ``passes`` times over: :meth:`Rows.batches`."""
 
     def __init__(self, rows: Rows, rng: Generator, size: int, passes: int = 1, labels: bool = False) -> None:
         checks.count(size, "batches: the size of a batch")
@@ -52,9 +69,9 @@ class Batches(Sequence[Any]):
             raise ValueError(f"batches of {size} from {len(rows)} examples: wanted between 1 and {len(rows)}")
         if labels and rows.labels is None:
             raise ValueError("batches: these rows have no labels")
+        super().__init__(rng)
         self._rows, self._size, self._labels = rows, size, labels
         self._each, self._passes = len(rows) // size, passes
-        self._seed = [int(to_numpy(word)) for word in rng.integers(0, 2**31, (4,))]
         self._order = functools.lru_cache(maxsize=2)(self._shuffled)  # of this pass, and of the one before
 
     def name(self) -> str:
@@ -66,12 +83,8 @@ class Batches(Sequence[Any]):
     def __len__(self) -> int:
         return self._each * self._passes
 
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"batch {index} of {len(self)}")
-        turn, place = divmod(index % len(self), self._each)
+    def _batch(self, s: int) -> Any:
+        turn, place = divmod(s, self._each)
         some = self._order(turn)[place * self._size : (place + 1) * self._size]
         x = asarray(self._rows.x[some])
         return (x, asarray(self._rows.labels[some])) if self._labels and self._rows.labels is not None else x
@@ -80,17 +93,14 @@ class Batches(Sequence[Any]):
         return numpy.random.default_rng([*self._seed, turn]).permutation(len(self._rows))
 
 
-class Fresh(Sequence[Any]):
-    """``steps`` batches of ``size`` new draws each: ``Fresh(p.sample, rng, 256, 1000)``, ``Fresh(moons, rng, 256, 1000)``.
-
-    Batch s is a function of one seed, drawn from ``rng``, and of s alone, so that a run can go on in the middle.
-    """
+class Fresh(_Batches):
+    """``steps`` batches of ``size`` new draws each: ``Fresh(p.sample, rng, 256, 1000)``, ``Fresh(moons, rng, 256, 1000)``."""
 
     def __init__(self, sample: Callable[[Generator, int], Array], rng: Generator, size: int, steps: int) -> None:
         checks.count(size, "Fresh: the size of a batch")
         checks.count(steps, "Fresh: steps")
+        super().__init__(rng)
         self._sample, self._size, self._steps = sample, size, steps
-        self._seed = [int(to_numpy(word)) for word in rng.integers(0, 2**31, (4,))]
 
     def name(self) -> str:
         """What they are, for a run that is to go on: :func:`pydgm.train.run`."""
@@ -100,12 +110,8 @@ class Fresh(Sequence[Any]):
     def __len__(self) -> int:
         return self._steps
 
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"batch {index} of {len(self)}")
-        return self._sample(Generator([*self._seed, index % len(self)]), self._size)
+    def _batch(self, s: int) -> Any:
+        return self._sample(Generator([*self._seed, s]), self._size)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """``python -m tests.mutation [LESSON ...]``: which claim of a lesson refuses each wrong model, or failing that, which test?
 
 Every wrong model is put into a copy of the package, and the lessons and tests of its file run on that: first the lessons'
-quick claims; then, with ``--default``, the default run's; then the tests. The first to notice is named. Answers are kept in
-``build/mutation``, by the content of package, lessons and tests, so that nothing is run twice.
+quick claims; then, with ``--default``, the default run's; then the tests. The first to notice is named. Before that the right
+model goes the same way, and nobody may notice it. Answers are kept in ``build/mutation``, by the content of package, lessons
+and tests, so that nothing is run twice.
 """
 
 from __future__ import annotations
@@ -21,11 +22,13 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from pydgm.lesson import status
 from pydgm.lesson.claims import in_a_cell
 
 from .models import ROOT, WrongModel, generated, named
 
 KEPT = ROOT / "build" / "mutation"
+ENDLESS = 124  # as timeout(1) has it
 LIMIT = {"quick": 120, "default": 600, "tests": 900}  # seconds; what takes longer has noticed
 
 
@@ -42,9 +45,8 @@ def _key(model: WrongModel, what: str, files: Iterable[Path]) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 
-def _run(model: WrongModel, command: list[str], limit: int) -> tuple[int, str, Path]:
-    """In a copy of the project with the wrong model in place: exit status, output, and the copy (to be removed)."""
-    copy = Path(tempfile.mkdtemp(prefix="mutation-"))
+def _run(model: WrongModel, command: list[str], limit: int, copy: Path) -> tuple[int, str]:
+    """In the empty folder ``copy``, made a copy of the project with the wrong model in place: exit status and output."""
     for part in ("pydgm", "lessons", "tests", "benchmarks"):
         shutil.copytree(ROOT / part, copy / part)
     for part in ("setup.cfg", "README.md", "pyproject.toml"):
@@ -57,33 +59,42 @@ def _run(model: WrongModel, command: list[str], limit: int) -> tuple[int, str, P
             [sys.executable, *command], cwd=copy, env=env, capture_output=True, text=True, timeout=limit, check=False
         )
     except subprocess.TimeoutExpired:
-        return 124, "it does not end", copy
-    return done.returncode, done.stdout + done.stderr, copy
+        return ENDLESS, "it does not end"
+    return done.returncode, done.stdout + done.stderr
 
 
 def by_lesson(model: WrongModel, script: Path, mode: str) -> str:
-    """The claim that fails, or the error; an empty text where all claims hold."""
-    options = ["--quick"] if mode == "quick" else []
-    code, output, copy = _run(model, [str(script), *options, "--out", "out"], LIMIT[mode])
-    try:
-        if code == 1:
+    """The claim that fails, or the lesson's error; an empty text where all claims hold.
+
+    Raises ``RuntimeError`` where it ended otherwise, killed or for want of data: then nobody has noticed anything.
+    """
+    with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
+        copy, options = Path(folder), ["--quick"] if mode == "quick" else []
+        code, output = _run(model, ["-m", "pydgm.lesson", str(script), *options, "--out", "out"], LIMIT[mode], copy)
+        if code == status.HOLDS:
+            return ""
+        if code == status.FAILS:
             claims = json.loads((copy / "out" / f"{script.stem}.json").read_text(encoding="utf-8"))["claims"]
             return next(f"{script.stem}: {c['claim']}" for c in claims if not c["holds"])
-        return "" if code == 0 else f"{script.stem}: error: {output.strip().splitlines()[-1]}"
-    finally:
-        shutil.rmtree(copy)
+    if code not in (status.CRASH, ENDLESS):
+        raise RuntimeError(f"{script}, {model.name}: exit status {code}\n{output}")
+    return f"{script.stem}: error: {output.strip().splitlines()[-1]}"
 
 
 def by_tests(model: WrongModel) -> str:
-    """The first test that fails; an empty text where none does."""
-    files = [f"tests/{name}.py" for name in model.tests if (ROOT / "tests" / f"{name}.py").exists()]
+    """The first test that fails; an empty text where none does. Raises ``RuntimeError`` where pytest did not get so far."""
+    if not model.tests:
+        return ""
+    files = [f"tests/{name}.py" for name in model.tests]
     command = ["-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-o", "addopts=", *files]
-    code, output, copy = _run(model, command, LIMIT["tests"])
-    shutil.rmtree(copy)
+    with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
+        code, output = _run(model, command, LIMIT["tests"], Path(folder))
     if code == 0:
         return ""
     failed = re.findall(r"^(?:FAILED|ERROR) tests/(\S+)", output, re.M)
-    return failed[0].removesuffix(".py") if failed else output.strip().splitlines()[-1]
+    if not failed and code != ENDLESS:
+        raise RuntimeError(f"{model.name}: pytest ended with status {code}\n{output}")
+    return failed[0].removesuffix(".py") if failed else output
 
 
 def answer(model: WrongModel, stages: list[str]) -> dict[str, str]:
@@ -106,6 +117,16 @@ def answer(model: WrongModel, stages: list[str]) -> dict[str, str]:
             break
     print(f"{model.file}: {model.name}: {next(filter(None, noticed.values()), 'SURVIVES')}", file=sys.stderr, flush=True)
     return noticed
+
+
+def controls(models: list[WrongModel]) -> list[WrongModel]:
+    """The right model, once for each lesson and once for the tests: who notices that would notice anything."""
+    file = models[0].file
+    source = (ROOT / "pydgm" / file).read_text(encoding="utf-8")
+    lessons = dict.fromkeys(name for model in models for name in model.lessons)
+    tests = tuple(sorted({name for model in models for name in model.tests}))
+    each = [WrongModel(file, "nothing is wrong", source, (name,), ()) for name in lessons]
+    return [*each, WrongModel(file, "nothing is wrong", source, (), tests)]
 
 
 def table(models: list[WrongModel], answers: list[dict[str, str]]) -> str:
@@ -141,7 +162,7 @@ with one; "(default)" where only the default run notices; "(test)" where no clai
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Exit status 0 where every wrong model is noticed."""
+    """Exit status 0 where every wrong model is noticed, 1 where one is not, 2 where the right one is."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("lessons", nargs="*", metavar="LESSON", help="wrong models that this lesson is to notice")
     mode = parser.add_mutually_exclusive_group()
@@ -167,7 +188,15 @@ def main(argv: list[str] | None = None) -> int:
     claims = ["quick", "default"] if options.default else ["quick"]
     # changes by rule are legion: the tests are quicker
     stages = claims if options.claims_only else ["tests", *claims] if options.generated else [*claims, "tests"]
+    if not models:
+        parser.error("no wrong model is so named")
     with ThreadPoolExecutor(options.j) as pool:
+        alarms = [
+            name for noticed in pool.map(lambda right: answer(right, stages), controls(models)) for name in noticed.values()
+        ]
+        if any(alarms):
+            print(f"the right model is noticed, too: {'; '.join(filter(None, alarms))}", file=sys.stderr)
+            return 2
         answers = list(pool.map(lambda model: answer(model, stages), models))
     said = summary(answers, stages)
     print(said)
