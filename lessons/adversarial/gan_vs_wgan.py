@@ -101,8 +101,8 @@ best_slope = 1.0 + np.cumsum(p - q) * (x[1] - x[0]) / (2.0 * penalty * r)
 critics = {"critic / K, penalised": f / slope.max(), "critic / K, clipped": f_clipped / slope_clipped.max()}  # 1-Lipschitz
 twin = panels["a"].twinx()
 lesson.curves(twin, x, {name: values - values[between].mean() for name, values in critics.items()}, ("C3-", "C5--"))
-twin.set(ylim=(-8.5, 18), yticks=(-8, -4, 0, 4, 8), ylabel="critic / K (units of x)")
-panels["a"].set(xlabel="x", ylabel="density; D", ylim=(-0.05, 2.1), yticks=[0.0, 0.5, 1.0], title="(a) What is learned")
+twin.set(ylim=(-8.5, 12.5), yticks=(-8, -4, 0, 4, 8), ylabel="critic / K (units of x)")
+panels["a"].set(xlabel="x", ylabel="density; D", ylim=(-0.05, 1.55), yticks=[0.0, 0.5, 1.0], title="(a) What is learned")
 panels["a"].legend(loc="upper left")
 run.picture("a")
 

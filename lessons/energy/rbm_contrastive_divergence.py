@@ -70,7 +70,7 @@ terms = np.argsort(-on[shown] * np.linalg.norm(features, axis=1))
 strongest = np.where(np.isin(np.arange(len(terms)), terms[:30]), on[shown], 0.0).astype("float32")
 row = [x for j in terms[:5] for x in ("+", f"{on[shown, j]:.2f}", features[j])][1:]
 with_30 = model.visible(dgm.asarray(strongest))
-lesson.equation(panels["d"], [new.x[shown], r"$=\sigma($", *row, r"$+ \dots)$  30:", with_30, "all:", rewritten[shown]])
+lesson.equation(panels["d"], [new.x[shown], r"$=\sigma($", *row, r"$+ \dots)$", "30:", with_30, "all:", rewritten[shown]])
 panels["d"].set_title("(d) A character of an alphabet never seen; written in 30 features, and in all")
 run.picture("d")
 

@@ -24,7 +24,7 @@ from pydgm.models.flows import Planar, Radial, flow, free_energy
 
 SOURCE = {"lecture": "L1, section 2.1; L3 and L4, Planar Flows", "figure": "Rezende and Mohamed 2015, Figures 1 (L1: 5) and 3"}
 run = lesson.start("flows/planar_flow", __doc__, **SOURCE, live=True, settings={"K": 32, "push": 0.75})
-rng, panels, K_MOST = run.rng, run.panels("ab;cc", height_ratios=[2, 1]), run.settings["K"]
+rng, panels, K_MOST = run.rng, run.panels("abc", width_ratios=[4, 4, 3]), run.settings["K"]
 
 # %%
 # One, two, ten maps
@@ -125,7 +125,7 @@ for i, name in enumerate(ENERGIES):
 panels["c"].set(xlabel="K, planar maps", ylabel="KL(q || p), nats", xticks=list(kl), xticklabels=list(kl))
 panels["c"].set_title(f"{SEEDS} seeds and their median")
 panels["c"].minorticks_off()
-panels["c"].legend(ncols=4)
+panels["c"].legend()
 run.picture("b", "c")
 
 # %%
