@@ -1,22 +1,14 @@
-"""Training: steps against loops written by hand, states that nothing writes over, runs that are killed and go on."""
+"""Training: steps against loops written by hand, states that nothing writes over."""
 
 from __future__ import annotations
 
-import os
-import random as python_random
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import pydgm as dgm
-from pydgm import data, nn, optim, storage, train, trees
-from pydgm.errors import DataError
+from pydgm import data, nn, optim, train, trees
 
 ROOT = Path(__file__).parents[1]
 X = np.random.default_rng(0).standard_normal((64, 2)).astype("float32")
@@ -34,6 +26,14 @@ def mlp(seed: int = 0) -> nn.MLP:
 def squares(model, batch, rng):
     x, y = batch
     return dgm.mean((model(x + 0.1 * rng.normal(x.shape)) - y) ** 2)
+
+
+def squares_of_rows(model, x, rng):
+    return dgm.mean((model(x + 0.1 * rng.normal(x.shape)) - x[:, :1] * x[:, 1:]) ** 2)
+
+
+def spread(model) -> float:
+    return float(np.mean((model(X) - Y) ** 2))
 
 
 def same(a, b) -> bool:
@@ -278,159 +278,6 @@ def test_batches_are_each_row_once_in_a_pass_and_can_be_found_again() -> None:
     assert len(ROWS[ROWS.labels < 10]) == 10
 
 
-# Runs that are saved
-
-
-def saved(path, seed: int = 0, passes: int = 4, rate: float = 0.01, **options):
-    """The run of the tests below: everything that a state can hold."""
-    step = train.minimise(squares_of_rows, optim.clip(optim.adam(optim.linear(rate, 0.0, 24)), 1.0), average=0.9)
-    rng = random(seed)
-    state = step.init(nn.MLP.init(rng, [2, 8, 1], dgm.tanh), rng)
-    batches = ROWS.batches(rng, 10, passes=passes)
-    return train.run(step, state, batches, save=path, validate=spread, validate_every=5, **options)
-
-
-def squares_of_rows(model, x, rng):
-    return dgm.mean((model(x + 0.1 * rng.normal(x.shape)) - x[:, :1] * x[:, 1:]) ** 2)
-
-
-def spread(model) -> float:
-    return float(np.mean((model(X) - Y) ** 2))
-
-
-class Breaking(Sequence):
-    """Batches that cannot be had from ``stop`` on."""
-
-    def __init__(self, batches, stop: int) -> None:
-        self.batches, self.stop, self.name = batches, stop, batches.name
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def __getitem__(self, i):
-        if i >= self.stop:
-            raise InterruptedError
-        return self.batches[i]
-
-
-BETA, SCALES = 1.0, {"beta": 1.0}
-
-
-class Weighted:
-    def __init__(self, beta: float) -> None:
-        self.beta = beta
-
-    def __call__(self, model, x, rng):
-        return self.beta * dgm.mean(model(x) ** 2)
-
-    def loss(self, model, x, rng):
-        return self(model, x, rng)
-
-
-def by_global(model, x, rng):
-    return BETA * SCALES["beta"] * dgm.mean(model(x) ** 2)
-
-
-def by_default(beta):
-    def loss(model, x, rng, beta=beta):
-        return beta * dgm.mean(model(x) ** 2)
-
-    return loss
-
-
-def by_array(beta):
-    weight = np.array(beta, "float32")
-    return lambda model, x, rng: weight * dgm.mean(model(x) ** 2)
-
-
-def by_pair(weights):
-    return lambda model, x, rng: (weights["a"] + weights["b"] * weights["c"]) * dgm.mean(model(x) ** 2)
-
-
-CHANGED = {
-    "a global number": (lambda b: by_global, lambda m: m.setattr("tests.test_train.BETA", 2.0)),
-    "a global dict": (lambda b: by_global, lambda m: m.setitem(SCALES, "beta", 2.0)),
-    "a default argument": (by_default, None),
-    "an array of an outer function": (by_array, None),
-    "an attribute": (Weighted, None),
-    "one of two equal numbers": (lambda b: by_pair({"a": 1, "b": 2, "c": 3 - int(b)}), None),
-    "a method's object": (lambda b: Weighted(b).loss, None),
-}
-
-
-@pytest.mark.parametrize("name", CHANGED)
-def test_a_changed_loss_is_another_run(tmp_path, monkeypatch, name) -> None:
-    make, change = CHANGED[name]
-    path = tmp_path / "run.npz"
-
-    def run(beta: float) -> train.State:
-        step = train.minimise(make(beta), optim.sgd(0.1))
-        return train.run(step, step.init(mlp(), random()), [X] * 5, save=path)
-
-    first = run(1.0)
-    assert same(run(1.0), first)
-    if change is not None:
-        change(monkeypatch)
-    with pytest.raises(DataError, match=r"another run: began with.step is"):
-        run(2.0)
-
-
-def test_another_averaging_is_another_run(tmp_path) -> None:
-    for average, fails in ((0.9, False), (0.99, True), (None, True)):
-        step = train.minimise(squares_of_rows, optim.sgd(0.1), average=average)
-        state = step.init(mlp(), random())
-        if not fails:
-            train.run(step, state, [X] * 5, save=tmp_path / "run.npz")
-            continue
-        with pytest.raises(DataError, match="another run"):
-            train.run(step, state, [X] * 5, save=tmp_path / "run.npz")
-
-
-def test_other_data_schedules_and_validation_are_another_run(tmp_path) -> None:
-    def run(name, rows=X, later=X, rate=lambda t: 0.1, validate=None) -> None:
-        step = train.minimise(lambda m, x, rng: dgm.mean(m(x) ** 2), optim.sgd(optim.warm_up(3, rate)))
-        rng = random()
-        batches = data.Rows(rows).batches(rng, 8) if name == "rows" else [X, later, X]
-        train.run(step, step.init(mlp(), rng), batches, save=tmp_path / name, validate=validate)
-
-    for name, other in {
-        "rows": {"rows": 10.0 * X},
-        "list": {"later": 2.0 * X},
-        "rate": {"rate": lambda t: 0.01},
-        "validate": {"validate": lambda m: 1.0},
-    }.items():
-        run(name)
-        run(name)
-        with pytest.raises(DataError, match="another run"):
-            run(name, **other)
-
-
-def test_what_cannot_be_written_is_said_before_the_work(tmp_path, monkeypatch) -> None:
-    step, done = train.minimise(squares_of_rows, optim.adam()), []
-
-    class Counted(Breaking):
-        def __getitem__(self, i):
-            done.append(i)
-            return self.batches[i]
-
-    batches = Counted(ROWS.batches(random(), 10), 0)
-    for path in (tmp_path / "no" / "run.npz", tmp_path):
-        with pytest.raises(DataError):
-            train.run(step, step.init(mlp(), random()), batches, save=path)
-    assert not done
-    whole, real = train.run(step, step.init(mlp(), random()), batches), storage.save
-
-    def full(path, tree) -> None:
-        if tree["state"].step > 3:
-            raise OSError(28, "No space left on device")
-        real(path, tree)
-
-    monkeypatch.setattr(storage, "save", full)
-    with pytest.warns(RuntimeWarning, match="No space left on device.*it goes on"):
-        kept = train.run(step, step.init(mlp(), random()), batches, save=tmp_path / "run.npz", save_every=0.0)
-    assert same(kept, whole)
-
-
 def test_averages_that_come_and_go() -> None:
     """A run goes on with an average only where its step has one: none is returned, or validated, that stands still."""
     with_average = train.minimise(squares_of_rows, optim.adam(), average=0.9)
@@ -479,100 +326,3 @@ def test_labels_are_looked_at_in_every_run_of_a_step() -> None:
             train.run(step, state, [(X, Y[:, 0])] * 3)
     with dgm.eager():
         assert train.run(step, state, [(X, Y)] * 3).step == 3
-
-
-def test_a_saved_run_goes_on_to_the_same_bits(tmp_path) -> None:
-    whole = saved(None)
-    for stop in (1, 7, 23):
-        path = tmp_path / f"{stop}.npz"
-
-        step = train.minimise(squares_of_rows, optim.clip(optim.adam(optim.linear(0.01, 0.0, 24)), 1.0), average=0.9)
-        rng = random()
-        state = step.init(nn.MLP.init(rng, [2, 8, 1], dgm.tanh), rng)
-        batches = Breaking(ROWS.batches(rng, 10, passes=4), stop)
-        with pytest.raises(InterruptedError):
-            train.run(step, state, batches, save=path, save_every=0.0, validate=spread, validate_every=5)
-        assert same(saved(path), whole)
-        assert same(saved(path), whole)  # and once it has ended, it is only read
-    assert [file.suffix for file in tmp_path.iterdir()] == [".npz"] * 3
-
-
-def test_a_file_of_another_run_is_refused_and_left_alone(tmp_path) -> None:
-    path = tmp_path / "run.npz"
-    saved(path)
-    content = path.read_bytes()
-    for other, said in (
-        (lambda: saved(path, seed=1), "another run: began with.(batches|model and noise) is"),
-        (lambda: saved(path, passes=5), "another run: began with.batches is"),
-        (lambda: saved(path, rate=0.02), "another run: began with.step is"),
-    ):
-        with pytest.raises(DataError, match=said) as error:
-            other()
-        assert "delete it, or save elsewhere" in str(error.value)
-        assert "\n" not in str(error.value)
-    for damaged in (content[:-100], content[: len(content) // 2], b"", content[:200] + b"x" + content[201:]):
-        path.write_bytes(damaged)
-        with pytest.raises(DataError, match="damaged"):
-            saved(path)
-        assert path.read_bytes() == damaged
-    step = train.minimise(squares_of_rows, optim.adam())
-    state = step.init(mlp(), random())
-    lists = [[X[:10]] * 4, [X[10:20]] * 4]
-    train.run(step, state, lists[0], save=tmp_path / "list.npz")
-    with pytest.raises(DataError, match=r"began with.batches"):
-        train.run(step, state, lists[1], save=tmp_path / "list.npz")
-
-
-SCRIPT = """
-import sys
-from tests.test_train import saved_slowly
-saved_slowly(sys.argv[1])
-"""
-
-
-def saved_slowly(path) -> train.State:
-    """A run of about a second that saves itself all the time."""
-    step = train.alternate(D=(distance, optim.adam(), 2), G=(distance, optim.adam(), 1), average=0.99)
-    rng = random()
-    state = step.init({"D": nn.MLP.init(rng, [2, 8, 1]), "G": nn.MLP.init(rng, [2, 8, 1])}, rng)
-    batches = ROWS.batches(rng, 10, passes=60)
-    options = {"save": path, "save_every": 0.0, "validate": size, "validate_every": 3}
-    return train.run(step, state, batches, **options)
-
-
-def distance(models, x, rng):
-    return dgm.mean((models["D"](x) - models["G"](rng.normal(x.shape)) - 1.0) ** 2)
-
-
-def size(models) -> float:
-    return float(np.mean(models["D"](X) ** 2))
-
-
-KILLS = int(os.environ.get("PYDGM_KILLS", "3"))
-
-
-@pytest.mark.parametrize("kill", range(KILLS))
-def test_a_run_that_is_killed_ends_with_the_same_bits(tmp_path, kill) -> None:
-    """SIGKILL at random moments, until it gets through: ``PYDGM_KILLS=50`` does it fifty times."""
-    path, moments = tmp_path / "run.npz", python_random.Random(kill)
-    command = [sys.executable, "-c", SCRIPT, str(path)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    for attempt in range(40):
-        with subprocess.Popen(command, env=environment, cwd=ROOT) as child:
-            begun = time.monotonic()
-            while attempt < 3 and not path.exists() and child.poll() is None:  # what saved nothing proves nothing
-                time.sleep(0.005)
-            wait = moments.uniform(0.0, 0.6) if attempt < 3 else 60.0
-            while child.poll() is None and time.monotonic() - begun < wait + (0.0 if attempt >= 3 else 60.0):
-                if attempt < 3 and path.exists():
-                    time.sleep(wait)
-                    break
-                time.sleep(0.005)
-            if attempt < 3:
-                child.send_signal(signal.SIGKILL)
-            child.wait()
-        if child.returncode == 0:
-            break
-    assert child.returncode == 0
-    assert same(saved_slowly(path), saved_slowly(None))
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["run.npz"]
