@@ -114,7 +114,7 @@ for K in (max(K_MOST // 16, 1), max(K_MOST // 4, 1), K_MOST):
     kl[K] += log_z[:, None]
     reported.append(state.losses[-200:].mean() / (4 * SEEDS) - (kl[K] - log_z[:, None]).mean())  # the loss sums over all flows
     for i, target in enumerate(targets):
-        mass, divergence = over_plane(nn.double(fits[K].member(i, 0)).log_prob, target, cells=run.pick(quick=300, default=500))
+        mass, divergence = over_plane(nn.double(fits[K].member(i, 0)).log_prob, target, cells=run.pick(quick=300, default=600))
         checks.append((abs(mass - 1.0), abs(divergence - kl[K][i, 0])))
 rows = [[target, *(fit.member(i, 0).log_prob for fit in fits.values())] for i, target in enumerate(targets)]
 lesson.densities(panels["b"], rows, list(ENERGIES), ["target", *(f"K = {K}" for K in fits)])
@@ -140,7 +140,7 @@ exact += [flow([Planar.init(rng, 4, scale=1.0)]) for _ in range(10)]
 z = rng.normal((20, 2), "float64")
 trip, inverse, jacobian = np.max([dgm.testing.bijection_gaps(f.bijection, z) for f in exact], axis=0)
 uniform = [over_plane(nn.double(f[:k]).log_prob, nn.double(f[:k]).log_prob)[0] for f in effects[1::2] for k in (0, 1, 2, 10)]
-falls = -np.diff([kl[K] for K in kl], axis=0)  # (steps of K, energies, seeds)
+left = np.exp(np.diff(np.log(list(kl.values())), axis=0))  # of KL, from one K to the next: (2, energies, seeds)
 
 run.claim("log det, and the inverse's, against the engine's Jacobian: gap, nats", max(jacobian, inverse), "<=", 1e-6)
 run.claim("there and back, float64, fitted and random maps: largest distance", trip, "<=", 1e-8)
@@ -151,9 +151,9 @@ run.claim("modes of none, one, two maps", int("".join(map(str, modes))), "==", 1
 run.claim("KL as q log(q / p) over the plane, by the inverse: largest gap, nats", max(gap for _, gap in checks), "<=", 0.02)
 run.claim("losses that training reported at last: largest gap to KL - log Z, nats a flow", np.abs(reported).max(), "<=", 0.05)
 run.claim("KL is a divergence: least of all, nats", min(map(np.min, kl.values())), ">=", 0.0)
-run.claim("KL falls over K = 2, 8, 32, median over seeds: least fall, nats", np.median(falls, axis=2).min(), ">=", 0.0)
+run.claim("KL falls over K = 2, 8, 32, median over seeds: share left, most", np.median(left, axis=2).max(), "<=", 1.0)
 if run.mode != "quick":
-    run.claim("KL falls for single flows: share of all energies, seeds and steps of K", (falls > 0.0).mean(), ">=", 0.85)
+    run.claim("KL falls for single flows: share of all energies, seeds and steps of K", (left < 1.0).mean(), ">=", 0.85)
     run.claim("what is left at K = 32, largest median over seeds, nats", np.median(kl[K_MOST], axis=1).max(), "<=", 0.25)
     run.claim("flows of K = 32 that lost a mode, KL over 0.5: share", (kl[K_MOST] > 0.5).mean(), "<=", 0.1)
 
