@@ -27,6 +27,7 @@ from pydgm.lesson.claims import in_a_cell
 
 from .models import ROOT, WrongModel, generated, named
 
+REASONS = Path(__file__).with_name("survivors.txt")
 KEPT = ROOT / "build" / "mutation"
 ENDLESS = 124  # as timeout(1) has it
 LIMIT = {"quick": 120, "default": 600, "tests": 900}  # seconds; what takes longer has noticed
@@ -143,6 +144,18 @@ def table(models: list[WrongModel], answers: list[dict[str, str]]) -> str:
     return "\n".join(lines)
 
 
+def survivors(models: list[WrongModel], answers: list[dict[str, str]]) -> str:
+    """Markdown: the changes that nobody notices, with the reasons of ``survivors.txt``: "file: change: reason" in a line."""
+    lines = ["| file | change | why nobody notices |", "|---|---|---|"]
+    reasons = REASONS.read_text(encoding="utf-8").splitlines()
+    for model, noticed in zip(models, answers, strict=True):
+        if not any(noticed.values()):
+            about = f"{model.file}: {model.name.partition(': ')[2]}: "
+            said = next((line.removeprefix(about) for line in reasons if line.startswith(about)), "not known")
+            lines.append(f"| `{model.file}` | {in_a_cell(model.name)} | {in_a_cell(said)} |")
+    return "\n".join(lines) + "\n"
+
+
 def summary(answers: list[dict[str, str]], stages: list[str]) -> str:
     """How many are noticed by each stage, or by one before."""
     total, parts = len(answers), []
@@ -158,6 +171,14 @@ A claim is worth what it refuses. Each row is a model, a loss or a sampler of th
 (`tests/mutation/wrong_models.txt` has the texts), and the first claim of a lesson that turns red; "error" where the lesson ends
 with one; "(default)" where only the default run notices; "(test)" where no claim does, and a test has to. Seed 0.
 `python -m tests.mutation --default --write docs/wrong_models.md` makes this page.
+"""
+
+BY_RULE = """# Changes by rule, and who notices
+
+A sample, drawn at random, of all small changes that a rule makes in `pydgm/models`, `pydgm/distributions` and
+`pydgm/divergences.py`: + for -, * for /, a number doubled, two arguments exchanged, a sign turned, < for >. First the tests
+of the file run, then the quick claims of its lessons. Here are the changes that nobody notices.
+`python -m tests.mutation --generated N --write docs/changes_by_rule.md` makes this page.
 """
 
 
@@ -201,7 +222,8 @@ def main(argv: list[str] | None = None) -> int:
     said = summary(answers, stages)
     print(said)
     if options.write:
-        options.write.write_text(f"{PROSE}\n{said}.\n\n{table(models, answers)}", encoding="utf-8")
+        rows = survivors(models, answers) if options.generated else table(models, answers)
+        options.write.write_text(f"{BY_RULE if options.generated else PROSE}\n{said}.\n\n{rows}", encoding="utf-8")
     return 0 if all(any(noticed.values()) for noticed in answers) else 1
 
 
