@@ -1,7 +1,36 @@
 """Measures: how likely data are under a model, what samples are worth, and how sure one can be of a mean."""
 
+from .distances import frechet_distance, frechet_normal, mmd, sliced_wasserstein, wasserstein
 from .intervals import mean_interval
 from .likelihood import Likelihood, likelihood
-from .samples import Modes, density_modes, modes, neighbour_correlation
+from .samples import (
+    Modes,
+    PrecisionRecall,
+    density_modes,
+    inception_score,
+    modes,
+    neighbour_correlation,
+    precision_recall,
+)
+from .two_samples import TwoSamples, classifier_test, mmd_test
 
-__all__ = ["Likelihood", "Modes", "density_modes", "likelihood", "mean_interval", "modes", "neighbour_correlation"]
+__all__ = [
+    "Likelihood",
+    "Modes",
+    "PrecisionRecall",
+    "TwoSamples",
+    "classifier_test",
+    "density_modes",
+    "frechet_distance",
+    "frechet_normal",
+    "inception_score",
+    "likelihood",
+    "mean_interval",
+    "mmd",
+    "mmd_test",
+    "modes",
+    "neighbour_correlation",
+    "precision_recall",
+    "sliced_wasserstein",
+    "wasserstein",
+]

@@ -1,0 +1,209 @@
+"""Measures of samples: against scipy, closed forms, enumeration, and samples that are wrong in a known way."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import scipy.linalg
+import scipy.optimize
+import scipy.stats
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import pydgm as dgm
+from pydgm import data, metrics
+from pydgm.errors import ArgumentError, DomainError, NaNError, ShapeError
+from pydgm.metrics.distances import assignment
+
+
+def random(seed: int = 0) -> dgm.random.Generator:
+    return dgm.random.Generator(seed)
+
+
+def normal(seed: int, *shape: int) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+# Distances
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 12), st.integers(0, 10_000), st.booleans())
+def test_the_cheapest_pairs(n, seed, ties) -> None:
+    rng = np.random.default_rng(seed)
+    cost = rng.integers(0, 4, (n, n)).astype(float) if ties else rng.normal(size=(n, n))
+    columns = assignment(cost)
+    assert sorted(columns) == list(range(n))
+    best = cost[scipy.optimize.linear_sum_assignment(cost)].sum()
+    assert cost[np.arange(n), columns].sum() == pytest.approx(best, abs=1e-12)
+
+
+def test_the_earth_movers_distance() -> None:
+    x, y = normal(0, 150, 2), 2.0 + normal(1, 150, 2)
+    cost = np.linalg.norm(x[:, None] - y, axis=2)
+    assert metrics.wasserstein(x, y) == pytest.approx(cost[scipy.optimize.linear_sum_assignment(cost)].mean(), rel=1e-12)
+    assert metrics.wasserstein(x, x + np.array([3.0, -4.0])) == pytest.approx(5.0)  # all go the same way
+    assert metrics.wasserstein(x, np.random.default_rng(0).permutation(x)) == 0.0
+    assert metrics.wasserstein(x[:, 0], y[:, 0]) == pytest.approx(scipy.stats.wasserstein_distance(x[:, 0], y[:, 0]))
+    assert metrics.wasserstein(dgm.asarray(x[:, :1]), dgm.asarray(y[:, :1])) == metrics.wasserstein(x[:, 0], y[:, 0])
+
+
+def test_on_slices_the_earth_moves_less() -> None:
+    x, y = normal(0, 100, 3), 0.5 + 2.0 * normal(1, 100, 3)
+    assert 0.0 < metrics.sliced_wasserstein(x, y, random()) <= metrics.wasserstein(x, y)
+    assert metrics.sliced_wasserstein(x[:, 0], y[:, 0], random()) == pytest.approx(metrics.wasserstein(x[:, 0], y[:, 0]))
+    shifted = metrics.sliced_wasserstein(x, x + np.array([2.0, 0.0, 0.0]), random(), 20_000)
+    assert shifted == pytest.approx(1.0, abs=0.02)  # E abs(w_1) = 1/2 on the sphere
+
+
+def test_mmd_is_its_definition_and_its_closed_form() -> None:
+    x, y, width = normal(0, 7, 2), 1.0 + normal(1, 5, 2), 0.8
+
+    def k(a, b):
+        return math.exp(-((a - b) ** 2).sum() / (2.0 * width**2))
+
+    within = [np.mean([k(a, b) for a, b in itertools.permutations(z, 2)]) for z in (x, y)]
+    between = np.mean([k(a, b) for a in x for b in y])
+    assert metrics.mmd(x, y, width) == pytest.approx(sum(within) - 2.0 * between)
+    many = np.array([metrics.mmd(normal(2 + i, 300), 1.5 + normal(300 + i, 300), width) for i in range(20)])
+    exact = 2.0 * width / math.sqrt(width**2 + 2.0) * (1.0 - math.exp(-(1.5**2) / (2.0 * (width**2 + 2.0))))
+    assert abs(many.mean() - exact) < 3.5 * many.std(ddof=1) / math.sqrt(20)
+    null = [metrics.mmd(normal(100 + i, 30, 2), normal(900 + i, 30, 2), width) for i in range(200)]
+    assert abs(np.mean(null)) < 3.0 * np.std(null) / math.sqrt(200)  # without bias
+    assert metrics.mmd(x + 1e6, y + 1e6) == pytest.approx(metrics.mmd(x, y), rel=1e-4)
+
+
+def test_frechet_of_gaussians() -> None:
+    A, B = normal(0, 3, 3), normal(1, 3, 3)
+    C, D, m = A @ A.T, B @ B.T, np.array([1.0, 0.0, -2.0])
+    expected = 5.0 + np.trace(C + D - 2.0 * scipy.linalg.sqrtm(C @ D).real)
+    assert metrics.frechet_normal(m, C, 0.0 * m, D) == pytest.approx(expected)
+    assert metrics.frechet_normal(m, C, m, C) == pytest.approx(0.0, abs=1e-10)
+    assert metrics.frechet_normal([0.0], [[4.0]], [1.0], [[9.0]]) == pytest.approx(1.0 + (3.0 - 2.0) ** 2)
+    x, y = normal(2, 40_000, 3) @ A.T + m, normal(3, 40_000, 3) @ B.T
+    assert metrics.frechet_distance(x, y) == pytest.approx(expected, rel=0.01)
+
+
+# Tests
+
+
+def test_shuffling_is_what_enumeration_says() -> None:
+    x, y = np.array([0.0, 1.0, 2.5]), np.array([1.5, 4.0, 3.0])
+    points = np.concatenate([x, y])
+
+    def statistic(chosen):
+        s = np.where(np.isin(np.arange(6), chosen), 1.0, -1.0) / 3.0
+        return s @ np.exp(-((points[:, None] - points) ** 2) / 2.0) @ s
+
+    each = [statistic(chosen) for chosen in itertools.combinations(range(6), 3)]
+    exact = np.mean(np.array(each) >= statistic((0, 1, 2)) - 1e-12)
+    result = metrics.mmd_test(x, y, random(), 20_000, width=1.0)
+    assert result.statistic == pytest.approx(statistic((0, 1, 2)))
+    assert result.p_value == pytest.approx(exact, abs=0.015)
+
+
+def test_mmd_test_errs_as_often_as_it_says() -> None:
+    p = np.array([metrics.mmd_test(normal(i, 12, 2), normal(5000 + i, 20, 2), random(i), 99).p_value for i in range(600)])
+    for level in (0.05, 0.2, 0.5):
+        assert abs((p <= level).mean() - level) < 3.5 * math.sqrt(level * (1 - level) / 600)
+    assert (p > 0.0).all()
+    found = [metrics.mmd_test(normal(i, 60, 2), 0.8 + normal(5000 + i, 60, 2), random(i), 99).p_value for i in range(20)]
+    assert max(found) <= 0.05
+
+
+def test_classifier_test_tells_apart_and_does_not() -> None:
+    x, y = normal(1, 600, 2), normal(2, 600, 2)
+    same, apart = metrics.classifier_test(x, y, random()), metrics.classifier_test(x, 2.0 * y, random())  # no line tells them
+    assert same.p_value > 0.01
+    assert same.statistic == pytest.approx(0.5, abs=0.06)
+    assert apart.p_value < 1e-6
+    expected = scipy.stats.norm(0.5, math.sqrt(1.0 / (4 * 600))).sf(apart.statistic)
+    assert apart.p_value == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.slow
+def test_classifier_test_errs_as_often_as_it_says() -> None:
+    p = np.array(
+        [metrics.classifier_test(normal(i, 100), normal(5000 + i, 100), random(i), steps=50).p_value for i in range(150)]
+    )
+    assert (p <= 0.05).mean() <= 0.05 + 3.0 * math.sqrt(0.05 * 0.95 / 150)
+    assert (p <= 0.5).mean() == pytest.approx(0.5, abs=0.15)
+
+
+# Samples and pictures
+
+
+def test_modes_and_how_evenly_they_are_covered() -> None:
+    ring = data.ring_of_gaussians()
+    loc = np.asarray(ring.components.base.loc)
+    even = metrics.modes(np.repeat(loc, 10, axis=0), ring)
+    assert even[:3] == (8, 8, 1.0)
+    assert even.reverse_kl == pytest.approx(0.0, abs=1e-12)
+    one = metrics.modes(np.repeat(loc[:1], 10, axis=0), ring)
+    assert one == (1, 8, 1.0, pytest.approx(math.log(8)))
+    three = metrics.modes(np.concatenate([loc[[0, 0, 0, 1]], [[9.0, 9.0]]]), ring)  # the last is near none
+    assert three[:3] == (2, 8, 0.8)
+    assert three.reverse_kl == pytest.approx(math.log(8) - scipy.stats.entropy([0.75, 0.25]))
+    nowhere = metrics.modes(loc + 1.0, ring)
+    assert nowhere[:3] == (0, 8, 0.0)
+    assert math.isnan(nowhere.reverse_kl)
+
+
+def test_precision_and_recall() -> None:
+    ring = data.ring_of_gaussians(scale=0.05)
+    real, good = (np.asarray(ring.sample(random(i), 800)) for i in (1, 2))
+    p, r = metrics.precision_recall(real, good)
+    assert min(p, r) > 0.85
+    half = good[good[:, 0] > 0.0]  # modes are missing
+    p, r = metrics.precision_recall(real, half)
+    assert p > 0.85
+    assert r == pytest.approx((real[:, 0] > 0.0).mean(), abs=0.1)
+    p, _ = metrics.precision_recall(real, good + 0.5 * normal(0, 800, 2))  # noise
+    assert p < 0.2
+    assert metrics.precision_recall(real, real) == (1.0, 1.0)  # copies are not noticed
+    x, y = normal(1, 30, 2), 1.0 + normal(2, 25, 2)
+
+    def covered(point, centres, k):
+        apart = np.linalg.norm(centres[:, None] - centres, axis=2)
+        return any(np.linalg.norm(point - c) <= np.sort(row)[k] for c, row in zip(centres, apart, strict=True))
+
+    for k in (1, 4):
+        expected = np.mean([covered(a, x, k) for a in y]), np.mean([covered(a, y, k) for a in x])
+        assert metrics.precision_recall(x, y, k) == pytest.approx(expected)
+
+
+def test_inception_score() -> None:
+    assert metrics.inception_score(np.eye(10)[np.arange(200) % 10]) == pytest.approx(10.0)
+    assert metrics.inception_score(np.tile([0.7, 0.2, 0.1], (50, 1))) == pytest.approx(1.0)
+    assert metrics.inception_score(np.eye(10)[np.zeros(50, int)]) == pytest.approx(1.0)  # sure, and always of the same
+    p = np.array([[0.9, 0.1], [0.2, 0.8]])
+    expected = np.exp(np.mean([scipy.stats.entropy(row, p.mean(axis=0)) for row in p]))
+    assert metrics.inception_score(p) == pytest.approx(expected)
+
+
+REFUSED = {
+    "other dimensions": (lambda x: metrics.mmd(x, x[:, :1]), ShapeError, "samples \\(n, d\\) with one d"),
+    "an image": (lambda x: metrics.frechet_distance(x[None], x[None]), ShapeError, "wanted samples"),
+    "no points": (lambda x: metrics.precision_recall(x[:0], x), ShapeError, "wanted samples"),
+    "NaN": (lambda x: metrics.wasserstein(x, np.nan * x), NaNError, "NaN or infinity"),
+    "other sizes": (lambda x: metrics.wasserstein(x, x[:-1]), ShapeError, "one size, got 9 and 8 points"),
+    "sizes of slices": (lambda x: metrics.sliced_wasserstein(x, x[:-1], random()), ShapeError, "one size"),
+    "one point": (lambda x: metrics.mmd(x[:1], x), ShapeError, "two or more points"),
+    "all one point": (lambda x: metrics.mmd_test(0 * x, 0 * x, random()), ArgumentError, "give a width above 0"),
+    "no shuffles": (lambda x: metrics.mmd_test(x, x, random(), 0), DomainError, "wanted 1 or more"),
+    "few rows": (lambda x: metrics.frechet_distance(x[:2], x), ShapeError, "more rows than features"),
+    "no covariance": (lambda x: metrics.frechet_normal(x[0], x[0], x[0], x[0]), ShapeError, "covariances \\(d, d\\)"),
+    "too many neighbours": (lambda x: metrics.precision_recall(x, x, 9), ArgumentError, "9. neighbour among 9"),
+    "logits": (lambda x: metrics.inception_score(x), DomainError, "softmax makes them"),
+    "few to teach": (lambda x: metrics.classifier_test(x[:3], x[:3], random()), ShapeError, "four points or more"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_measured_is_refused(name) -> None:
+    do, error, said = REFUSED[name]
+    with pytest.raises(error, match=said):
+        do(normal(0, 9, 2))
