@@ -185,9 +185,14 @@ def test_wasserstein_of_shifted_gaussians_is_the_shift() -> None:
 def test_over_the_plane() -> None:
     """Two Gaussians in the plane: both integrals have closed forms."""
     p, q = (Independent(Normal(np.full(2, m), s), 1) for m, s in ((0.0, 1.0), (0.5, 0.8)))
-    mass, divergence = div.over_plane(q.log_prob, p.log_prob, reach=8.0, cells=200, size=7000)
+    mass, divergence = div.over_plane(q.log_prob, p.log_prob, reach=8.0, least=40_000, size=7000)
     assert mass == pytest.approx(1.0, abs=1e-9)
     assert divergence == pytest.approx(float(div.kl(q, p)), abs=1e-8)
+    needle = Independent(Normal(np.array([0.3, 0.2]), np.array([0.3, 0.004])), 1)  # between the rows of a grid as fine
+    assert div.over_plane(needle.log_prob, needle.log_prob, reach=4.5, least=60_000)[0] == pytest.approx(1.0, abs=1e-5)
+    points, area = div.lattice(2.0, 1000)
+    assert (len(points), area) == (1597, 16.0 / 1597)
+    assert len(np.unique(np.asarray(points)[:, 0])) == len(np.unique(np.asarray(points)[:, 1])) == 1597
 
 
 def test_modes_of_a_picture_and_neighbours() -> None:
