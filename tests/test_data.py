@@ -217,7 +217,7 @@ def test_fresh_batches_can_be_entered_in_the_middle() -> None:
 def test_the_toys_densities_are_those_they_are_drawn_from() -> None:
     """Share of draws, and integral of the density, in a part of the plane."""
     rng = dgm.random.Generator(0)
-    points, area = divergences.plane(3.0, 240, "float64")
+    points, area = divergences.lattice(3.0, 57_000)
     for draw, log_prob in (
         (data.moons, KernelDensity.init(toys.moons_curve(300).astype("float64"), 0.1).log_prob),
         (data.rings, KernelDensity.init(toys.rings_curve(300).astype("float64"), 0.08).log_prob),
