@@ -114,9 +114,7 @@ for K in (max(K_MOST // 16, 1), max(K_MOST // 4, 1), K_MOST):
     kl[K] += log_z[:, None]
     reported.append(state.losses[-200:].mean() / (4 * SEEDS) - (kl[K] - log_z[:, None]).mean())  # the loss sums over all flows
     for i, target in enumerate(targets):
-        mass, divergence = over_plane(
-            nn.double(fits[K].member(i, 0)).log_prob, target, least=run.pick(quick=150_000, default=300_000)
-        )
+        mass, divergence = over_plane(nn.double(fits[K].member(i, 0)).log_prob, target)
         checks.append((abs(mass - 1.0), abs(divergence - kl[K][i, 0])))
 rows = [[target, *(fit.member(i, 0).log_prob for fit in fits.values())] for i, target in enumerate(targets)]
 lesson.densities(panels["b"], rows, list(ENERGIES), ["target", *(f"K = {K}" for K in fits)])
