@@ -20,7 +20,7 @@ def random(seed: int = 0) -> dgm.random.Generator:
 class Table(nn.Module):
     """D as a number for each of the four things."""
 
-    d: dgm.Array
+    d: np.ndarray
 
     def __call__(self, x):
         return dgm.take(self.d, x, axis=0)
