@@ -42,7 +42,9 @@ def unrolled(generator_loss: Loss, discriminator_loss: Loss, optimizer: Optimize
         f(theta_G) = generator_loss(theta_D^(k), theta_G),   theta_D^(i+1) = theta_D^(i) - a step of discriminator_loss
 
     The derivative goes through the updates: it knows how D would answer to a change of G. The discriminator itself is not
-    changed by it, and learns as before. ``optimizer`` begins anew each time; all updates see the batch's data, and new noise.
+    changed by it, and learns as before. ``optimizer`` begins anew each time, sgd or momentum: Adam's first step is the sign of
+    the gradient, whose derivative says nothing, and is NaN where a gradient is 0. All updates see the batch's data, and new
+    noise.
     """
 
     def loss(models: Models, real: Array, rng: Generator) -> Array:

@@ -1,0 +1,135 @@
+# %%
+r"""The best discriminator, and a generator that follows it: what the game does to the Jensen-Shannon divergence
+
+*Lectures L0, L2, L3, L4: generative adversarial networks. Source: Goodfellow et al., "Generative Adversarial Nets" (2014),
+Figure 1, Proposition 1 and Theorem 1.*
+
+For a generator that stands still the best discriminator is known: D* = p / (p + p_g). What it reaches is a divergence between
+data and generator, and the generator that makes it smallest has made the data. The figure shows the game: D near D*, the
+generator going where D is larger, D following, until nothing can be told apart. The proof takes D to its best before each
+step of G; here D makes five steps for one of G, and how near it stays to D* is measured.
+
+On the line all of this can be seen exactly: the density of G(z) is a sum over a fine grid of z.
+"""
+
+import math
+
+import numpy as np
+
+import pydgm as dgm
+from pydgm import data, divergences, lesson, nn, optim, train
+from pydgm.distributions import Independent, Mixture, Normal
+from pydgm.models.adversarial import Generator, gan
+
+SOURCE = {"lecture": "L0, L2, L3, L4", "figure": "Goodfellow et al. 2014, Figure 1"}
+run = lesson.start("adversarial/optimal_discriminator", __doc__, **SOURCE, live=True, settings={"turns": 5, "apart": 1.5})
+rng, panels, apart = run.rng, run.panels("abcd;eeee"), run.settings["apart"]
+
+# %%
+# Data, and the density of a generator
+# ------------------------------------
+# .. math:: p_g(x) = \sum_{z: G(z) = x} \frac{N(z; 0, 1)}{|G'(z)|}
+#
+# Data are two heaps on the line. The generator is a small network, z normal; where its curve is steep the density is thin. Its
+# density is counted: the weight of all z of a fine grid that G sends into a cell of x.
+
+means = dgm.asarray(np.float32([[-apart], [apart]]))
+real = Mixture(dgm.asarray(np.zeros(2, "float32")), Independent(Normal(means, 0.5), 1))
+edges, z = np.linspace(-5.0, 5.0, 401), np.linspace(-5.0, 5.0, 400_001)
+x, width, weight = 0.5 * (edges[1:] + edges[:-1]), edges[1] - edges[0], np.exp(-0.5 * z**2) / math.sqrt(2.0 * math.pi) * 2.5e-5
+grid, nodes = dgm.asarray(x), dgm.asarray(np.float32(z)[:, None])
+log_p = dgm.astype(real.log_prob(dgm.asarray(np.float32(x)[:, None])), dgm.xp.float64)
+
+
+def look(models):
+    """p_g, D and D* on the grid, V(D), V(D*) and 2 JSD - log 4."""
+    made = np.concatenate([dgm.to_numpy(models["G"].network(part))[:, 0] for part in dgm.backend.chunks(nodes, 50_000)])
+    q = np.histogram(made, edges, weights=weight)[0] / width
+    with np.errstate(divide="ignore"):
+        log_q = dgm.asarray(np.log(q))
+    logit = dgm.astype(models["D"](dgm.asarray(np.float32(x)[:, None]))[:, 0], dgm.xp.float64)
+    best = gan.optimal_logit(log_p, log_q)
+    values = [float(gan.value_quadrature(f, log_p, log_q, grid)) for f in (logit, dgm.clip(best, -700.0, 700.0))]
+    jsd = float(divergences.js_quadrature(log_p, log_q, grid))
+    return q, *(dgm.to_numpy(dgm.sigmoid(f)) for f in (logit, best)), *values, 2.0 * jsd - math.log(4.0)
+
+
+def show(ax, seen, title: str) -> None:
+    ax.clear()
+    named = {"p": np.exp(dgm.to_numpy(log_p)), "$p_g$": seen[0], "D": seen[1], "$D^*$": seen[2]}
+    lesson.curves(ax, x, named, ("C0-", "C2-", "C1-", "k:"), None, ylim=(0.0, 1.6), title=title, xlim=(-4, 4))
+
+
+# %%
+# The game
+# --------
+# .. math:: V(D, G) = E_{x \sim p}[\log D(x)] + E_{z}[\log(1 - D(G(z)))], \qquad
+#           \max_D V(D, G) = V(D^*, G) = 2\,JSD(p, p_g) - \log 4
+#
+# One G is trained twice: in a game, where D makes ``turns`` steps for each of G; and, the control, against the D that was the
+# best at the start and is never changed.
+
+steps, every = run.pick(quick=1000, default=4000), run.pick(quick=50, default=50)
+G, D = Generator.init(rng, [1, 16, 16, 1], dgm.tanh), nn.MLP.init(rng, [1, 32, 32, 1], dgm.softplus)
+alone = train.alternate(D=(gan.discriminator_loss, optim.adam(1e-2), 1))
+models = run.train(alone, alone.init({"D": D, "G": G}, rng), data.Fresh(real.sample, rng, 512, 400), "D alone").models
+fast, slow = optim.adam(5e-3), optim.adam(optim.linear(run.pick(quick=2e-3, default=5e-4), 0.0, steps))
+game = train.alternate(D=(gan.discriminator_loss, fast, run.settings["turns"]), G=(gan.generator_loss, slow, 1))
+stale = train.alternate(G=(gan.generator_loss, slow, 1))
+
+
+def play(step, what: str):
+    """What is seen at the start, and after every few steps."""
+    state = step.init(models, rng)
+    yield look(models)
+    for _ in run.progress(steps // every, what):
+        state = train.run(step, state, data.Fresh(real.sample, rng, 512, every * step.batches))
+        yield look(state.models)
+
+
+seen, control = list(play(game, "D and G")), list(play(stale, "G alone"))
+for panel, i in zip("abcd", (0, len(seen) // 16, len(seen) // 4, len(seen) - 1), strict=True):
+    show(panels[panel], seen[i], f"{i * every} steps")
+panels["a"].legend(ncols=2, loc="upper center")
+V, V_best, theorem = np.array([s[3:] for s in seen]).T
+JSD, JSD_stale = (0.5 * (np.array([s[5] for s in each]) + math.log(4.0)) for each in (seen, control))
+values = {
+    "V(D)": V,
+    "$V(D^*) = 2 JSD - \\log 4$": theorem,
+    "the same of a G against a stale D": 2.0 * JSD_stale - math.log(4.0),
+}
+lesson.curves(panels["e"], every * np.arange(len(seen)), values, ("C1o", "k-", "C3:"), xlabel="steps of G", ylabel="nats")
+run.picture("a", "b", "c", "d", "e")
+
+if run.live:
+    figure, screen = lesson.screen()
+    run.film(figure, lambda s: show(figure.axes[0], s, f"V(D) = {s[3]:.3f}, 2 JSD - log 4 = {s[5]:.3f}"), play(game, "film"))
+
+# %%
+# The claims
+# ----------
+# V(D) is never above V(D*), whatever D is; how far below tells how well D follows.
+
+p = np.exp(dgm.to_numpy(log_p))
+off = np.median([np.abs(D - D_star) @ (p + q) * width / 2.0 for q, D, D_star, *_ in seen])
+undecided = np.abs(seen[-1][1] - 0.5) @ p * width
+lost = max(abs(q.sum() * width - 1.0) for q, *_ in seen)
+
+run.claim("the counted density integrates to 1: largest deviation", lost, "<=", 1e-3)
+run.claim("V(D*) = 2 JSD - log 4 all along: largest gap, nats", np.abs(V_best - theorem).max(), "<=", 1e-5)
+run.claim("V(D) is never above it: largest excess, nats", (V - theorem).max(), "<=", 0.0)
+run.claim("and follows it: median gap, nats", np.median(theorem - V), "<=", run.pick(quick=0.1, default=0.03))
+run.claim("D is near D* where data or fakes are: median of the mean gap", off, "<=", run.pick(quick=0.1, default=0.05))
+run.claim("at first data and fakes are far apart: JSD, nats", JSD[0], ">=", 0.4)
+run.claim("at last they are not: JSD, nats", JSD[-1], "<=", run.pick(quick=0.1, default=0.03))
+run.claim("and D cannot tell: mean gap to 1/2 over the data", undecided, "<=", run.pick(quick=0.2, default=0.08))
+run.claim("against a D that stays as it is G does not get there: JSD, nats", JSD_stale[-1], ">=", 0.15)
+
+# %%
+# What to try next
+# ----------------
+# * ``--set turns=1``: how far does V(D) lag behind? Does G still arrive?
+# * ``--set apart=3``: does G find both heaps? Which of them first?
+# * Take ``gan.saturating_generator_loss``. Where is it slower, and why there?
+
+run.finish({"V": V, "theorem": theorem, "JSD_stale": JSD_stale})
