@@ -62,8 +62,8 @@ def margin(measured: Iterable[float], relation: str, bound: Any) -> float:
     return float(distance / spread) if spread > 1e-12 * numpy.abs(x).max() else float("inf") if distance >= 0 else float("-inf")
 
 
-def rows(reports: dict[int, dict[str, Any]]) -> Iterator[str]:
-    """One Markdown row for each claim."""
+def rows(reports: dict[int, dict[str, Any]]) -> Iterator[tuple[str, float, str]]:
+    """For each claim its sentence, its margin, and a row of Markdown."""
     claims: dict[str, dict[int, Any]] = {}
     for seed, report in reports.items():
         for claim in report["claims"]:
@@ -75,16 +75,16 @@ def rows(reports: dict[int, dict[str, Any]]) -> Iterator[str]:
         held, bound = len(by_seed) - len(failed), some["bound"]
         bounds = " to ".join(f"{b:g}" for b in (bound if isinstance(bound, list) else [bound]))
         spread = f"{min(measured):.3g} to {max(measured):.3g}"
-        distance = f"{margin(measured, some['relation'], bound):.1f}"
+        distance = margin(measured, some["relation"], bound)
         cells = [
             in_a_cell(sentence),
             f"{some['relation']} {bounds}",
             f"{held} of {len(by_seed)}",
             spread,
-            distance,
+            f"{distance:.1f}",
             ", ".join(failed),
         ]
-        yield f"| {' | '.join(cells)} |"
+        yield sentence, distance, f"| {' | '.join(cells)} |"
 
 
 def reports_in(out: Path, script: Path, mode: str) -> dict[int, dict[str, Any]]:
@@ -115,10 +115,10 @@ def write(scripts: list[Path], out: Path, folder: Path) -> None:
                     f"## {script.stem}, {mode}: every claim holds on {holds} of {len(reports)} seeds",
                     "",
                     HEAD,
-                    *table,
+                    *(row for *_, row in table),
                     "",
                 ]
-                points[mode] += [(f"{script.stem}: {row.split(' | ')[0][2:]}", float(row.split(" | ")[4])) for row in table]
+                points[mode] += [(f"{script.stem}: {sentence}", distance) for sentence, distance, _ in table]
     names = list(dict.fromkeys(name for each in points.values() for name, _ in each))
     figure, ax = plt.subplots(figsize=(16, 0.3 * len(names) + 2), layout="constrained")
     for (mode, each), marker in zip(points.items(), "so", strict=True):
@@ -167,7 +167,7 @@ def main(argv: list[str]) -> int:
         print(f"\n{script.stem}, {'quick' if options.quick else 'default'}: {len(reports)} seeds", end="")
         print(f", {min(seconds):.1f} to {max(seconds):.1f} s" if seconds else "", f", crashed: {crashed}" if crashed else "")
         print(HEAD)
-        print("\n".join(rows(reports)), flush=True)
+        print("\n".join(row for *_, row in rows(reports)), flush=True)
         holds = [sum(all(c["holds"] for c in r["claims"]) for r in reports.values())]
         safe &= not crashed and holds[0] * 40 >= 39 * len(reports)
     if options.write:

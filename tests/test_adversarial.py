@@ -174,6 +174,8 @@ def test_all_of_it_is_compiled() -> None:
 
 
 def test_a_critic_may_be_packed_too() -> None:
-    rng = random(5)
-    models = {"critic": Packed(nn.MLP.init(rng, [4, 8, 1]), 2), "G": Generator.init(rng, [2, 8, 2])}
-    assert np.isfinite(float(wgan.penalized_critic_loss(models, rng.normal((8, 2)), rng)))
+    """The penalty's norm is each row's own: of a linear critic of pairs |w_1| for the first of each, |w_2| for the second."""
+    w = np.array([[3.0], [4.0], [0.0], [1.0]])
+    critic, x = Packed(nn.Linear(dgm.asarray(w), dgm.asarray(np.zeros(1))), 2), random(5).normal((8, 2), "float64")
+    penalty = wgan.gradient_penalty(critic, x, x, random(6))
+    assert float(penalty) == pytest.approx(0.5 * ((5.0 - 1.0) ** 2 + (1.0 - 1.0) ** 2))

@@ -13,6 +13,7 @@ On the line all of this can be seen exactly: the density of G(z) is a sum over a
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -36,27 +37,35 @@ rng, panels, apart = run.rng, run.panels("abcd;eeee"), run.settings["apart"]
 means = dgm.asarray(np.float32([[-apart], [apart]]))
 real = Mixture(dgm.asarray(np.zeros(2, "float32")), Independent(Normal(means, 0.5), 1))
 edges, z = np.linspace(-5.0, 5.0, 401), np.linspace(-5.0, 5.0, 400_001)
-x, width, weight = 0.5 * (edges[1:] + edges[:-1]), edges[1] - edges[0], np.exp(-0.5 * z**2) / math.sqrt(2.0 * math.pi) * 2.5e-5
-grid, nodes = dgm.asarray(x), dgm.asarray(np.float32(z)[:, None])
-log_p = dgm.astype(real.log_prob(dgm.asarray(np.float32(x)[:, None])), dgm.xp.float64)
+x, width, weight = 0.5 * (edges[1:] + edges[:-1]), edges[1] - edges[0], np.exp(-0.5 * z**2) / np.sum(np.exp(-0.5 * z**2))
+grid, cells, nodes = dgm.asarray(x), dgm.asarray(np.float32(x)[:, None]), dgm.asarray(np.float32(z)[:, None])
+log_p = dgm.astype(real.log_prob(cells), dgm.xp.float64)
+p = np.exp(dgm.to_numpy(log_p))
 
 
-def look(models):
-    """p_g, D and D* on the grid, V(D), V(D*) and 2 JSD - log 4."""
+class Seen(NamedTuple):
+    q: np.ndarray  # the density of G
+    D: np.ndarray
+    D_star: np.ndarray
+    V: float
+    V_star: float
+    JSD: float
+
+
+def look(models) -> Seen:
     made = np.concatenate([dgm.to_numpy(models["G"].network(part))[:, 0] for part in dgm.backend.chunks(nodes, 50_000)])
     q = np.histogram(made, edges, weights=weight)[0] / width
     with np.errstate(divide="ignore"):
         log_q = dgm.asarray(np.log(q))
-    logit = dgm.astype(models["D"](dgm.asarray(np.float32(x)[:, None]))[:, 0], dgm.xp.float64)
-    best = gan.optimal_logit(log_p, log_q)
-    values = [float(gan.value_quadrature(f, log_p, log_q, grid)) for f in (logit, dgm.clip(best, -700.0, 700.0))]
-    jsd = float(divergences.js_quadrature(log_p, log_q, grid))
-    return q, *(dgm.to_numpy(dgm.sigmoid(f)) for f in (logit, best)), *values, 2.0 * jsd - math.log(4.0)
+    logits = dgm.astype(models["D"](cells)[:, 0], dgm.xp.float64), gan.optimal_logit(log_p, log_q)
+    V, V_star = (float(gan.value_quadrature(logit, log_p, log_q, grid)) for logit in logits)
+    D, D_star = dgm.sigmoid(logits[0]), gan.optimal_discriminator(log_p, log_q)
+    return Seen(q, dgm.to_numpy(D), dgm.to_numpy(D_star), V, V_star, float(divergences.js_quadrature(log_p, log_q, grid)))
 
 
-def show(ax, seen, title: str) -> None:
+def show(ax, seen: Seen, title: str) -> None:
     ax.clear()
-    named = {"p": np.exp(dgm.to_numpy(log_p)), "$p_g$": seen[0], "D": seen[1], "$D^*$": seen[2]}
+    named = {"p": p, "$p_g$": seen.q, "D": seen.D, "$D^*$": seen.D_star}
     lesson.curves(ax, x, named, ("C0-", "C2-", "C1-", "k:"), None, ylim=(0.0, 1.6), title=title, xlim=(-4, 4))
 
 
@@ -91,32 +100,27 @@ seen, control = list(play(game, "D and G")), list(play(stale, "G alone"))
 for panel, i in zip("abcd", (0, len(seen) // 16, len(seen) // 4, len(seen) - 1), strict=True):
     show(panels[panel], seen[i], f"{i * every} steps")
 panels["a"].legend(ncols=2, loc="upper center")
-V, V_best, theorem = np.array([s[3:] for s in seen]).T
-JSD, JSD_stale = (0.5 * (np.array([s[5] for s in each]) + math.log(4.0)) for each in (seen, control))
-values = {
-    "V(D)": V,
-    "$V(D^*) = 2 JSD - \\log 4$": theorem,
-    "the same of a G against a stale D": 2.0 * JSD_stale - math.log(4.0),
-}
+V, V_star, JSD = np.array([(s.V, s.V_star, s.JSD) for s in seen]).T
+JSD_stale, theorem = np.array([s.JSD for s in control]), 2.0 * JSD - math.log(4.0)
+values = {"V(D)": V, "$2 JSD - \\log 4$": theorem, "the same of a G against a stale D": 2.0 * JSD_stale - math.log(4.0)}
 lesson.curves(panels["e"], every * np.arange(len(seen)), values, ("C1o", "k-", "C3:"), xlabel="steps of G", ylabel="nats")
 run.picture("a", "b", "c", "d", "e")
 
 if run.live:
-    figure, screen = lesson.screen()
-    run.film(figure, lambda s: show(figure.axes[0], s, f"V(D) = {s[3]:.3f}, 2 JSD - log 4 = {s[5]:.3f}"), play(game, "film"))
+    figure, _ = lesson.screen()
+    run.film(figure, lambda s: show(figure.axes[0], s, f"V(D) = {s.V:.3f}, JSD = {s.JSD:.3f}"), play(game, "film"))
 
 # %%
 # The claims
 # ----------
 # V(D) is never above V(D*), whatever D is; how far below tells how well D follows.
 
-p = np.exp(dgm.to_numpy(log_p))
-off = np.median([np.abs(D - D_star) @ (p + q) * width / 2.0 for q, D, D_star, *_ in seen])
-undecided = np.abs(seen[-1][1] - 0.5) @ p * width
-lost = max(abs(q.sum() * width - 1.0) for q, *_ in seen)
+off = np.median([np.abs(s.D - s.D_star) @ (p + s.q) * width / 2.0 for s in seen])
+undecided = np.abs(seen[-1].D - 0.5) @ p * width
+lost = max(abs(s.q.sum() * width - 1.0) for s in seen)
 
 run.claim("the counted density integrates to 1: largest deviation", lost, "<=", 1e-3)
-run.claim("V(D*) = 2 JSD - log 4 all along: largest gap, nats", np.abs(V_best - theorem).max(), "<=", 1e-5)
+run.claim("V(D*) = 2 JSD - log 4 all along: largest gap, nats", np.abs(V_star - theorem).max(), "<=", 1e-5)
 run.claim("V(D) is never above it: largest excess, nats", (V - theorem).max(), "<=", 0.0)
 run.claim("and follows it: median gap, nats", np.median(theorem - V), "<=", run.pick(quick=0.1, default=0.03))
 run.claim("D is near D* where data or fakes are: median of the mean gap", off, "<=", run.pick(quick=0.1, default=0.05))
@@ -132,4 +136,4 @@ run.claim("against a D that stays as it is G does not get there: JSD, nats", JSD
 # * ``--set apart=3``: does G find both heaps? Which of them first?
 # * Take ``gan.saturating_generator_loss``. Where is it slower, and why there?
 
-run.finish({"V": V, "theorem": theorem, "JSD_stale": JSD_stale})
+run.finish({"V": V, "JSD": JSD, "JSD_stale": JSD_stale})

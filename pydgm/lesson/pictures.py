@@ -138,7 +138,7 @@ def graph(
             arrow = {"arrowstyle": "-|>,head_length=0.5,head_width=0.25", "color": color, "lw": 3, "shrinkA": 19, "shrinkB": 19}
             ax.annotate("", *(way if color == "k" else way[::-1]), arrowprops=arrow)
     for name, (x, y) in nodes.items():
-        ax.plot([x], [y], "o" if name.startswith("~") else "s", ms=40 if len(name) > 3 else 36, color="white", mec="k", mew=2)
+        ax.plot([x], [y], "o" if name.startswith("~") else "s", ms=40, color="white", mec="k", mew=2)
         ax.text(x, y, name.lstrip("~"), ha="center", va="center")
     ax.set_title(title)
     ax.margins(0.25)

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy
 
-from ..backend import to_numpy
+from ..backend import asarray, to_numpy
+from ..divergences import wasserstein_samples
 from ..errors import ArgumentError, NaNError, ShapeError, shape_text
 from ..random import Generator
 
@@ -45,7 +46,7 @@ def wasserstein(x: Any, y: Any) -> float:
     x, y = rows("wasserstein", x, y)
     _as_many("wasserstein", x, y)
     if x.shape[1] == 1:
-        return float(numpy.abs(numpy.sort(x, axis=0) - numpy.sort(y, axis=0)).mean())
+        return float(wasserstein_samples(asarray(x[:, 0]), asarray(y[:, 0])))
     cost = numpy.stack([numpy.linalg.norm(y - point, axis=1) for point in x])
     return float(cost[numpy.arange(len(x)), assignment(cost)].mean())
 

@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 import numpy
 
 from .. import checks, nn, optim, train
-from ..autodiff import mean, relu, softplus
+from ..autodiff import mean, relu
 from ..backend import Array, asarray, to_numpy
 from ..data import Rows
+from ..distributions import Bernoulli
 from ..errors import ShapeError
 from ..random import Generator
 from .distances import gaussian_kernel, rows
@@ -56,8 +57,8 @@ def classifier_test(x: Any, y: Any, rng: Generator, hidden: int = 20, steps: int
     seen, new = (((z - middle) / numpy.where(spread > 0.0, spread, 1.0)).astype("float32") for z in (seen, new))
 
     def loss(model: nn.MLP, batch: tuple[Array, Array], rng: Generator) -> Array:
-        logit, label = model(batch[0])[:, 0], batch[1]
-        return mean(softplus(logit) - label * logit)
+        points, label = batch
+        return -mean(Bernoulli(model(points)[:, 0]).log_prob(label))
 
     size = min(2 * half, 100)
     labels = numpy.repeat(numpy.array([1.0, 0.0], "float32"), half)

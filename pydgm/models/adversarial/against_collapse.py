@@ -6,17 +6,14 @@ sure now does not know that D will follow. Lecture L3, mode collapse.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from ...autodiff import grad, reshape
 from ...backend import Array
 from ...errors import ShapeError, shape_text
 from ...nn import Module
 from ...optim import Optimizer
 from ...random import Generator
+from ...train import Loss
 from .gan import Models, Network
-
-Loss = Callable[[Models, Array, Generator], Array]
 
 
 class Packed(Module):
