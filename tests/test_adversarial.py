@@ -122,6 +122,20 @@ def tiny():
     return {"G": G, "D": D}, rng.normal((6, 2), "float64")
 
 
+def test_the_discriminator_is_that_of_some_steps_later() -> None:
+    """Taken by hand down its loss: the loss against it is the generator's, and D itself stays where it was."""
+    models, real = tiny()
+    rng, D, before = random(7), models["D"], trees.map(np.copy, models["D"])
+    for _ in range(3):
+        slope = dgm.grad(lambda D: gan.discriminator_loss({**models, "D": D}, real, rng))(D)
+        D = trees.map(lambda w, g: w - 0.5 * g, D, slope)
+    expected = float(gan.generator_loss({**models, "D": D}, real, rng))
+    ahead = unrolled(gan.generator_loss, gan.discriminator_loss, optim.sgd(0.5), 3)
+    assert float(ahead(models, real, random(7))) == pytest.approx(expected, rel=1e-12)
+    for a, b in zip(trees.leaves(models["D"]), trees.leaves(before), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 @pytest.mark.parametrize("optimizer", [optim.sgd(0.5), optim.momentum(0.3), optim.adam(0.05)], ids=["sgd", "momentum", "adam"])
 @pytest.mark.parametrize("steps", [0, 1, 3])
 def test_the_derivative_goes_through_the_updates(steps, optimizer) -> None:
