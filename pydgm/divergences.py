@@ -114,19 +114,22 @@ def lattice(reach: float, least: int) -> tuple[Array, float]:
 
 
 def over_plane(
-    log_q: LogProb, log_p: LogProb, reach: float = 7.0, least: int = 200_000, size: int = 20_000
+    log_q: LogProb, log_p: LogProb | None = None, reach: float = 7.0, least: int = 200_000, size: int = 20_000
 ) -> tuple[float, float]:
     """The integrals of q and of q log(q / p) over the square [-reach, reach]^2, in float64: 1 and KL(q || p) for densities.
 
-    They are means over the ``least`` or more points of a :func:`lattice`, of which ``size`` are asked about at a time.
+    They are means over the ``least`` or more points of a :func:`lattice`, of which ``size`` are asked about at a time. Without
+    ``log_p`` it is q, and the second number 0.
     """
     points, area = lattice(reach, least)
     mass = divergence = 0.0
     for x in chunks(points, size):
         log_density = log_q(x)
         q = ad.exp(log_density)
-        apart = ad.where(ad.greater(q, 0.0), log_density, 0.0) - ad.where(ad.greater(q, 0.0), log_p(x), 0.0)
-        mass, divergence = mass + area * float(ad.sum(q)), divergence + area * float(ad.sum(q * apart))
+        mass += area * float(ad.sum(q))
+        if log_p is not None:
+            apart = ad.where(ad.greater(q, 0.0), log_density, 0.0) - ad.where(ad.greater(q, 0.0), log_p(x), 0.0)
+            divergence += area * float(ad.sum(q * apart))
     return mass, divergence
 
 

@@ -189,7 +189,7 @@ def test_over_the_plane() -> None:
     assert mass == pytest.approx(1.0, abs=1e-9)
     assert divergence == pytest.approx(float(div.kl(q, p)), abs=1e-8)
     needle = Independent(Normal(np.array([0.3, 0.2]), np.array([0.3, 0.004])), 1)  # between the rows of a grid as fine
-    assert div.over_plane(needle.log_prob, needle.log_prob, reach=4.5, least=60_000)[0] == pytest.approx(1.0, abs=1e-5)
+    assert div.over_plane(needle.log_prob, reach=4.5, least=60_000) == (pytest.approx(1.0, abs=1e-5), 0.0)
     points, area = div.lattice(2.0, 1000)
     assert (len(points), area) == (1597, 16.0 / 1597)
     assert len(np.unique(np.asarray(points)[:, 0])) == len(np.unique(np.asarray(points)[:, 1])) == 1597

@@ -121,9 +121,9 @@ run.picture("a", "b", "c", "d")
 
 exact = {(name, K): nn.double(f) for K, each in flows.items() for name, f in zip(DRAWS, each, strict=True)}
 points = run.pick(quick=150_000, default=300_000)
-masses = [over_plane(f.log_prob, f.log_prob, 4.5, points)[0] for f in exact.values()]
-for kind, reach, points in (("mixture", 4.5, run.pick(quick=60_000, default=200_000)), ("kernels", 3.2, 14_000)):
-    masses += [over_plane(f, f, reach, points, size=2000)[0] for f in (nn.double(m[kind]).log_prob for m in models.values())]
+masses = [over_plane(f.log_prob, reach=4.5, least=points)[0] for f in exact.values()]
+for kind, reach, points in (("mixture", 4.5, run.pick(quick=200_000, default=400_000)), ("kernels", 3.2, 14_000)):
+    masses += [over_plane(nn.double(m[kind]).log_prob, None, reach, points, size=2000)[0] for m in models.values()]
 z = rng.normal((20, 2), "float64")
 trip, inverse, jacobian = np.array([dgm.testing.bijection_gaps(f.bijection, z) for f in exact.values()]).max(axis=0)
 weights, means, covariances = np.max(slopes, axis=0)

@@ -139,7 +139,7 @@ exact = [fits[K].member(i, 0) for K in fits for i in range(4)] + [f[:k] for f in
 exact += [flow([Planar.init(rng, 4, scale=1.0)]) for _ in range(10)]
 z = rng.normal((20, 2), "float64")
 trip, inverse, jacobian = np.max([dgm.testing.bijection_gaps(f.bijection, z) for f in exact], axis=0)
-uniform = [over_plane(nn.double(f[:k]).log_prob, nn.double(f[:k]).log_prob)[0] for f in effects[1::2] for k in (0, 1, 2, 10)]
+uniform = [over_plane(nn.double(f[:k]).log_prob)[0] for f in effects[1::2] for k in (0, 1, 2, 10)]
 left = np.exp(np.diff(np.log(list(kl.values())), axis=0))  # of KL, from one K to the next: (2, energies, seeds)
 
 run.claim("log det, and the inverse's, against the engine's Jacobian: gap, nats", max(jacobian, inverse), "<=", 1e-6)
