@@ -193,3 +193,65 @@ def test_a_critic_may_be_packed_too() -> None:
     critic, x = Packed(nn.Linear(dgm.asarray(w), dgm.asarray(np.zeros(1))), 2), random(5).normal((8, 2), "float64")
     penalty = wgan.gradient_penalty(critic, x, x, random(6))
     assert float(penalty) == pytest.approx(0.5 * ((5.0 - 1.0) ** 2 + (1.0 - 1.0) ** 2))
+
+
+# Stacks of games
+
+LOSSES = {
+    "gan": (gan.discriminator_loss, gan.generator_loss),
+    "saturating": (gan.discriminator_loss, gan.saturating_generator_loss),
+    "least squares": (lsgan.discriminator_loss, lsgan.generator_loss),
+    "hinge": (hinge.discriminator_loss, hinge.generator_loss),
+    "unrolled": (gan.discriminator_loss, unrolled(gan.generator_loss, gan.discriminator_loss, optim.sgd(0.3), 2)),
+    "wasserstein": (wgan.penalized_critic_loss, wgan.generator_loss),
+}
+
+
+class Given:
+    """Noise that was drawn before, for a whole stack or for one of it."""
+
+    def __init__(self, z, u):
+        self.z, self.u = z, u
+
+    def normal(self, shape):
+        assert self.z.shape == shape
+        return self.z
+
+    def uniform(self, shape):
+        assert self.u.shape == shape
+        return self.u
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("pack", [1, 2])
+def test_a_stack_of_games_is_many_games(name, pack) -> None:
+    """Its losses are the mean of theirs, with the same noise; an update inside of a stack takes a rate times its size."""
+    judges = [nn.double(Packed(nn.MLP.init(random(i), [2 * pack, 6, 1], dgm.tanh), pack)) for i in range(3)]
+    makers = [nn.double(Generator.init(random(10 + i), [2, 6, 2], dgm.tanh)) for i in range(3)]
+    real, z, u = random(20).normal((3, 8, 2), "float64"), random(21).normal((3, 8, 2), "float64"), random(22).uniform((3, 8))
+    player = "critic" if name == "wasserstein" else "D"
+    of_stack, of_one = LOSSES[name], LOSSES[name]
+    if name == "unrolled":
+        of_stack = gan.discriminator_loss, unrolled(gan.generator_loss, gan.discriminator_loss, optim.sgd(0.3 * 3), 2)
+    models = {player: nn.stack(judges), "G": nn.stack(makers)}
+    for loss, one in zip(of_stack, of_one, strict=True):
+        each = [
+            float(one({player: D, "G": G}, real[i], Given(z[i], u[i])))
+            for i, (D, G) in enumerate(zip(judges, makers, strict=True))
+        ]
+        assert float(loss(models, real, Given(z, u))) == pytest.approx(np.mean(each), rel=1e-12)
+
+
+def test_a_generator_of_other_things_than_the_data_is_refused() -> None:
+    models = {"D": nn.MLP.init(random(), [2, 1]), "G": Generator.init(random(), [2, 4, 3])}
+    with pytest.raises(ShapeError, match=r"G makes \(8, 3\).*, and the data are \(8, 2\)"):
+        gan.discriminator_loss(models, random().normal((8, 2)), random())
+    pictures = Generator(lambda z: dgm.reshape(z, (-1, 1, 2, 2)), 4)
+    with pytest.raises(ShapeError, match="event_ndim=3 where they are pictures"):
+        gan.fakes({"G": pictures}, random().normal((8, 1, 2, 2)), random())
+    pictures = Generator(lambda z: dgm.reshape(z, (-1, 1, 2, 2)), 4, event_ndim=3)
+    assert gan.fakes({"G": pictures}, random().normal((8, 1, 2, 2)), random()).shape == (8, 1, 2, 2)
+    slope_of_pictures = wgan.penalized_critic_loss(
+        {"critic": lambda x: dgm.sum(x, axis=(1, 2, 3)), "G": pictures}, random().normal((8, 1, 2, 2)), random(), 1.0
+    )
+    assert np.isfinite(float(slope_of_pictures))

@@ -265,3 +265,35 @@ def test_blocks_run_on_the_bare_standard() -> None:
             assert "no_float64" in str(leaf.device)
     finally:
         dgm.use("numpy")
+
+
+# Stacks
+
+
+def test_a_stack_is_its_members_side_by_side() -> None:
+    """Values, and the gradient of a loss that is a mean over all rows: a share of each member's own."""
+    nets = [nn.MLP.init(random(i), [3, 5, 2], dgm.tanh) for i in range(4)]
+    stack, x = nn.stack(nets), random(9).normal((4, 6, 3))
+
+    def loss(model, x):
+        return dgm.mean(dgm.square(model(x)))
+
+    slope = dgm.grad(loss)(stack, x)
+    for i, net in enumerate(nets):
+        np.testing.assert_allclose(stack(x)[i], net(x[i]), rtol=1e-5, atol=1e-6)
+        own = dgm.trees.map(lambda g: 0.25 * g, dgm.grad(loss)(net, x[i]))
+        for a, b in zip(dgm.trees.leaves(nn.member(slope, i)), dgm.trees.leaves(own), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-7)
+        for a, b in zip(dgm.trees.leaves(nn.member(stack, i)), dgm.trees.leaves(net), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_only_models_that_are_alike_are_stacked() -> None:
+    net = nn.MLP.init(random(), [3, 5, 2])
+    with pytest.raises(dgm.errors.TreeError, match="wanted one shape"):
+        nn.stack([net, nn.MLP.init(random(), [3, 6, 2])])
+    with pytest.raises(dgm.errors.TreeError, match="same structure"):
+        nn.stack([net, nn.MLP.init(random(), [3, 5, 2], dgm.tanh)])
+    for nothing in ([], net):
+        with pytest.raises(dgm.errors.ArgumentError, match="wanted a list of models"):
+            nn.stack(nothing)

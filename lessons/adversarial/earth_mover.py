@@ -114,7 +114,7 @@ for theta in apart:
     drawn.append(metrics.wasserstein(line(0.0).sample(rng, 300), line(theta).sample(rng, 300)))
     for player, loss in losses.items():
         step = train.alternate(**{player: (loss, optim.adam(optim.linear(1e-2, 0.0, updates)), 1)})
-        state = step.init({player: nn.MLP.init(rng, SIZES), "G": line(theta)}, rng)
+        state = step.init({player: nn.MLP.init(rng, SIZES, dgm.softplus), "G": line(theta)}, rng)
         state = run.train(step, state, data.Fresh(line(0.0).sample, rng, 256, updates), f"{player}, theta = {theta:g}")
         judge = state.models[player]
         real, fake = (line(t).sample(rng, 2000) for t in (0.0, theta))

@@ -36,7 +36,7 @@ rng, panels, apart = run.rng, run.panels("abcd;eeee"), run.settings["apart"]
 
 means = dgm.asarray(np.float32([[-apart], [apart]]))
 real = Mixture(dgm.asarray(np.zeros(2, "float32")), Independent(Normal(means, 0.5), 1))
-edges, z = np.linspace(-5.0, 5.0, 401), np.linspace(-5.0, 5.0, 400_001)
+edges, z = np.linspace(-8.0, 8.0, 641), np.linspace(-5.0, 5.0, run.pick(quick=100_001, default=400_001))
 x, width, weight = 0.5 * (edges[1:] + edges[:-1]), edges[1] - edges[0], np.exp(-0.5 * z**2) / np.sum(np.exp(-0.5 * z**2))
 grid, cells, nodes = dgm.asarray(x), dgm.asarray(np.float32(x)[:, None]), dgm.asarray(np.float32(z)[:, None])
 log_p = dgm.astype(real.log_prob(cells), dgm.xp.float64)
@@ -78,8 +78,11 @@ def show(ax, seen: Seen, title: str) -> None:
 # One G is trained twice: in a game, where D makes ``turns`` steps for each of G; and, the control, against the D that was the
 # best at the start and is never changed.
 
-steps, every = run.pick(quick=1000, default=4000), run.pick(quick=50, default=50)
+steps, every = run.pick(quick=1000, default=4000), run.pick(quick=100, default=50)
 G, D = Generator.init(rng, [1, 16, 16, 1], dgm.tanh), nn.MLP.init(rng, [1, 32, 32, 1], dgm.softplus)
+last = G.network.layers[-1]
+aside = nn.Linear(last.weight, last.bias + 3.0)  # it begins beside the data, wherever chance would have put it
+G = Generator(nn.MLP((*G.network.layers[:-1], aside), dgm.tanh), 1)
 alone = train.alternate(D=(gan.discriminator_loss, optim.adam(1e-2), 1))
 models = run.train(alone, alone.init({"D": D, "G": G}, rng), data.Fresh(real.sample, rng, 512, 400), "D alone").models
 fast, slow = optim.adam(5e-3), optim.adam(optim.linear(run.pick(quick=2e-3, default=5e-4), 0.0, steps))

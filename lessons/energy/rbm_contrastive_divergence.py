@@ -52,9 +52,9 @@ run.picture("a", "b")
 # -------------------------------
 # From noise the same chain runs on. The strokes are there; but it draws up to a quarter more ink than people do.
 
-dots = rng.bernoulli(dgm.asarray(np.full((64, 784), 0.1, "float32")))
+dots = rng.bernoulli(dgm.asarray(np.full((200, 784), 0.1, "float32")))
 drawn = model.gibbs(rng, dots, run.pick(quick=200, default=1000))
-lesson.images(panels["c"], model.visible(rng.bernoulli(model.hidden(drawn))), 8, "(c) Out of the chain")
+lesson.images(panels["c"], model.visible(rng.bernoulli(model.hidden(drawn[:64]))), 8, "(c) Out of the chain")
 run.picture("c")
 
 # %%

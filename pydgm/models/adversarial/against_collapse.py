@@ -28,9 +28,10 @@ class Packed(Module):
 
     def __call__(self, x: Array) -> Array:
         """One logit for each pack. Raises :class:`ShapeError` where the rows of a batch are no whole packs."""
-        if x.shape[0] % self.m:
+        *stacked, n, d = x.shape
+        if n % self.m:
             raise ShapeError(f"Packed: {shape_text(x)} are no packs of {self.m} rows: take a batch size that {self.m} divides")
-        return self.network(reshape(x, (x.shape[0] // self.m, -1)))
+        return self.network(reshape(x, (*stacked, n // self.m, self.m * d)))
 
 
 def unrolled(generator_loss: Loss, discriminator_loss: Loss, optimizer: Optimizer, steps: int, player: str = "D") -> Loss:

@@ -19,6 +19,7 @@ from ...autodiff import exp, greater, mean, sigmoid, softplus, where
 from ...backend import Array
 from ...distributions.base import Shape, as_tuple
 from ...divergences import trapezoid
+from ...errors import ShapeError, shape_text
 from ...nn import MLP, Module
 
 Network = Callable[[Array], Array]
@@ -26,10 +27,14 @@ Models = dict[str, Any]
 
 
 class Generator(Module):
-    """x = network(z), z ~ N(0, I) of ``latent`` numbers: a distribution that can be sampled from, and has no density."""
+    """x = network(z), z ~ N(0, I) of ``latent`` numbers: a distribution that can be sampled from, and has no density.
+
+    An x is a vector; the pictures of a network that makes (n, channels, height, width) have ``event_ndim=3``.
+    """
 
     network: Network
     latent: int
+    event_ndim: int = 1
 
     @classmethod
     def init(cls, rng: random.Generator, sizes: Sequence[int], activation: Callable[[Array], Array] = ad.relu) -> Generator:
@@ -37,8 +42,29 @@ class Generator(Module):
         return cls(MLP.init(rng, sizes, activation), sizes[0])
 
     def sample(self, rng: random.Generator, shape: int | Shape = ()) -> Array:
-        """network(z) for fresh z: (\\*shape, ...). Differentiable in the network."""
+        """network(z) for fresh z: (\\*shape, ...). Differentiable in the network.
+
+        A :func:`pydgm.nn.stack` of S generators takes (S, n), to each its own z.
+        """
         return self.network(rng.normal((*as_tuple(shape), self.latent)))
+
+
+def batch_shape(models: Models, real: Array) -> Shape:
+    """The axes of data that count examples: (n,), of a :func:`pydgm.nn.stack` (S, n). What G makes has the others."""
+    return tuple(real.shape[: real.ndim - getattr(models["G"], "event_ndim", real.ndim - 1)])
+
+
+def fakes(models: Models, real: Array, rng: random.Generator) -> Array:
+    """As many generated samples as there are real ones: (n, ...), of a :func:`pydgm.nn.stack` (S, n, ...).
+
+    Raises :class:`ShapeError` where G makes other things than the data are.
+    """
+    shape = batch_shape(models, real)
+    fake: Array = models["G"].sample(rng, shape if len(shape) > 1 else shape[0])
+    if fake.shape != real.shape:
+        hint = ", and event_ndim=3 where they are pictures" if real.ndim > 2 else ""
+        raise ShapeError(f"G makes {shape_text(fake)}, and the data are {shape_text(real)}: wanted samples like them{hint}")
+    return fake
 
 
 def value(discriminator: Network, real: Array, fake: Array) -> Array:
@@ -48,17 +74,17 @@ def value(discriminator: Network, real: Array, fake: Array) -> Array:
 
 def discriminator_loss(models: Models, real: Array, rng: random.Generator) -> Array:
     """-V(D, G), with as many generated samples as real ones."""
-    return -value(models["D"], real, models["G"].sample(rng, real.shape[0]))
+    return -value(models["D"], real, fakes(models, real, rng))
 
 
 def saturating_generator_loss(models: Models, real: Array, rng: random.Generator) -> Array:
     """E_z[log(1 - D(G(z)))], the generator's part of V. Flat where D is sure of itself: its gradient there is -D'."""
-    return -mean(softplus(models["D"](models["G"].sample(rng, real.shape[0]))))
+    return -mean(softplus(models["D"](fakes(models, real, rng))))
 
 
 def generator_loss(models: Models, real: Array, rng: random.Generator) -> Array:
     """-E_z[log D(G(z))], the non-saturating form that is used in practice: same fixed points, gradient where D is sure."""
-    return mean(softplus(-models["D"](models["G"].sample(rng, real.shape[0]))))
+    return mean(softplus(-models["D"](fakes(models, real, rng))))
 
 
 class _Samples(NamedTuple):

@@ -11,15 +11,15 @@ from __future__ import annotations
 from ...autodiff import mean, relu
 from ...backend import Array
 from ...random import Generator
-from .gan import Models
+from .gan import Models, fakes
 
 
 def discriminator_loss(models: Models, real: Array, rng: Generator) -> Array:
     """E_x[max(0, 1 - D(x))] + E_z[max(0, 1 + D(G(z)))], with as many generated samples as real ones."""
-    D, fake = models["D"], models["G"].sample(rng, real.shape[0])
+    D, fake = models["D"], fakes(models, real, rng)
     return mean(relu(1.0 - D(real))) + mean(relu(1.0 + D(fake)))
 
 
 def generator_loss(models: Models, real: Array, rng: Generator) -> Array:
     """-E_z[D(G(z))], without a hinge."""
-    return -mean(models["D"](models["G"].sample(rng, real.shape[0])))
+    return -mean(models["D"](fakes(models, real, rng)))

@@ -12,15 +12,15 @@ from __future__ import annotations
 from ...autodiff import mean, square
 from ...backend import Array
 from ...random import Generator
-from .gan import Models
+from .gan import Models, fakes
 
 
 def discriminator_loss(models: Models, real: Array, rng: Generator) -> Array:
     """(E_x[(D(x) - 1)^2] + E_z[D(G(z))^2]) / 2, with as many generated samples as real ones."""
-    D, fake = models["D"], models["G"].sample(rng, real.shape[0])
+    D, fake = models["D"], fakes(models, real, rng)
     return 0.5 * (mean(square(D(real) - 1.0)) + mean(square(D(fake))))
 
 
 def generator_loss(models: Models, real: Array, rng: Generator) -> Array:
     """E_z[(D(G(z)) - 1)^2] / 2."""
-    return 0.5 * mean(square(models["D"](models["G"].sample(rng, real.shape[0])) - 1.0))
+    return 0.5 * mean(square(models["D"](fakes(models, real, rng)) - 1.0))

@@ -18,7 +18,7 @@ from ...autodiff import clip, grad, mean, reshape, square, sum, vector_norm
 from ...backend import Array
 from ...errors import ShapeError, shape_text
 from ...random import Generator
-from .gan import Models
+from .gan import Models, batch_shape, fakes
 
 Network = Callable[[Array], Array]
 Model = TypeVar("Model")
@@ -35,18 +35,19 @@ def critic_loss(models: Models, real: Array, rng: Generator) -> Array:
     By itself it has no bound: the critic's weights have to be clipped after each update, ``optim.project(optimizer,
     functools.partial(clip_weights, c=0.01))``. :func:`penalized_critic_loss` keeps the critic Lipschitz in the other way.
     """
-    return -distance(models["critic"], real, models["G"].sample(rng, real.shape[0]))
+    return -distance(models["critic"], real, fakes(models, real, rng))
 
 
 def penalized_critic_loss(models: Models, real: Array, rng: Generator, penalty: float = 10.0) -> Array:
     """-(E_p[f(x)] - E_q[f(G(z))]) + lambda E[(|grad f| - 1)^2], lambda being ``penalty`` (WGAN-GP: Gulrajani et al. 2017)."""
-    critic, fake = models["critic"], models["G"].sample(rng, real.shape[0])
-    return -distance(critic, real, fake) + penalty * gradient_penalty(critic, real, fake, rng)
+    critic, fake = models["critic"], fakes(models, real, rng)
+    each = gradient_penalty(critic, real, fake, rng, len(batch_shape(models, real)))
+    return -distance(critic, real, fake) + penalty * each
 
 
 def generator_loss(models: Models, real: Array, rng: Generator) -> Array:
     """-E_z[f(G(z))]."""
-    return -mean(models["critic"](models["G"].sample(rng, real.shape[0])))
+    return -mean(models["critic"](fakes(models, real, rng)))
 
 
 def clip_weights(critic: Model, c: float) -> Model:
@@ -55,13 +56,15 @@ def clip_weights(critic: Model, c: float) -> Model:
     return clipped
 
 
-def gradient_penalty(critic: Network, real: Array, fake: Array, rng: Generator) -> Array:
+def gradient_penalty(critic: Network, real: Array, fake: Array, rng: Generator, batch_ndim: int = 1) -> Array:
     """E[(|grad_x f(x^)| - 1)^2] at x^ = u x + (1 - u) G(z), u uniform: one u for each example (Gulrajani et al.).
 
-    The norm is taken over each example's own axes. Raises :class:`ShapeError` where real and fake are not of one shape.
+    The norm is taken over each example's own axes, all but the first; of a :func:`pydgm.nn.stack`, ``batch_ndim=2``, all but
+    the first two. Raises :class:`ShapeError` where real and fake are not of one shape.
     """
     if real.shape != fake.shape:
         raise ShapeError(f"gradient_penalty: {shape_text(real)} of real and {shape_text(fake)} of fake examples")
-    u = reshape(rng.uniform((real.shape[0],)), (-1,) + (1,) * (real.ndim - 1))
+    batch = real.shape[:batch_ndim]
+    u = reshape(rng.uniform(batch), (*batch, *(1,) * (real.ndim - batch_ndim)))
     slope = grad(lambda x: sum(critic(x)))(u * real + (1.0 - u) * fake)
-    return mean(square(vector_norm(reshape(slope, (real.shape[0], -1)), axis=1) - 1.0))
+    return mean(square(vector_norm(reshape(slope, (*batch, -1)), axis=-1) - 1.0))
