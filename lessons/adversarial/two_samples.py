@@ -117,7 +117,7 @@ power = {name: [rejects(half, points, times, w) for points in sizes] for name, w
 lesson.curves(panels["c"], sizes, power, xlabel="points", ylim=(-0.05, 1.05), title="(c) 4 of 8: share noticed")
 panels["c"].axhline(0.05, color="black", ls=":")
 run.picture("c")
-false_alarms = rejects(lambda points: ring.sample(rng, points), 50, run.pick(quick=1000, default=3000))
+false_alarms = rejects(lambda points: ring.sample(rng, points), 30, run.pick(quick=2000, default=4000))
 
 # %%
 # The claims
@@ -134,7 +134,7 @@ BLIND |= {"Frechet": ("blurred", "4 of 8", "8 points", "Gaussian", "copies"), "s
 BLIND |= {"precision": ("4 of 8", "1 of 8", "8 points", "copies")}
 sees, blind = ([notices[m][list(made).index(f)] for m, faults in pairs.items() for f in faults] for pairs in (SEES, BLIND))
 
-p, q = (rng.normal((50_000, 3), "float64") * np.array(scale) + shift for scale, shift in (((1, 2, 3), 0), ((2, 1, 1.5), 1)))
+p, q = (rng.normal((500_000, 3), "float64") * np.array(scale) + shift for scale, shift in (((1, 2, 3), 0), ((2, 1, 1.5), 1)))
 closed = 3 * 1.0**2 + sum((a - b) ** 2 for a, b in ((1, 2), (2, 1), (3, 1.5)))  # both covariances are diagonal
 gap, scores = metrics.frechet_distance(p, q) / closed - 1.0, np.mean([NUMBERS["score, of 8"](x) for x in fresh])
 
