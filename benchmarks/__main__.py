@@ -2,7 +2,7 @@
 test likelihoods of every density model (:mod:`benchmarks.likelihood`). With ``claims``: how safely the lessons' claims hold,
 over many seeds (:mod:`benchmarks.claims`).
 
-Six steps, the same for all: losses are compared before anything is timed. Every contestant runs in a child process of its own
+Seven steps, the same for all: losses are compared before anything is timed. Every contestant runs in a child process of its own
 on one core with one thread, and they take turns, so that a slow moment of the machine meets all. Read the ratios, not the
 microseconds.
 """
@@ -47,6 +47,7 @@ def versions() -> dict[str, str]:
 
 TITLES = {"pydgm_eager": "pydgm, not compiled", "torch": "PyTorch", "jax": "JAX", "sklearn": "scikit-learn"}
 TITLES |= {"numpy": "NumPy by hand", "gan": "GAN, 2-128-128 networks, batch 256, Adam"}
+TITLES |= {"games": "five GANs side by side, 2-32-32-2 and 2-64-64-1, batch 128, Adam"}
 TITLES |= {"wgan_gp": "WGAN-GP critic gradient, the same with tanh", "planar": f"planar flow, K = {K}, batch 512, Adam"}
 TITLES |= {"vae": "VAE 784-400-20, batch 128, Adam", "rbm": "RBM 784 x 500, CD-1, batch 100"}
 TITLES |= {"sentence": "sentence CNN, 16,000 words of 300, 3 x 100 filters, batch 50, Adam on the rows in use"}

@@ -1,6 +1,6 @@
-"""The six training steps that contestants are timed on: start values, data and noise, the same for all.
+"""The seven training steps that contestants are timed on: start values, data and noise, the same for all.
 
-A seventh, ``mlp-DEPTH-WIDTH-BATCH``, shows how cost grows: ``DEPTH`` layers with tanh between them, mean square, Adam. Every
+An eighth, ``mlp-DEPTH-WIDTH-BATCH``, shows how cost grows: ``DEPTH`` layers with tanh between them, mean square, Adam. Every
 contestant module has functions of these names, ``gan(p)`` ..., that take the problem and return a function which makes
 one step and returns its loss as a float. Noise is drawn here once: drawing is nobody's cost, and losses must agree.
 """
@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-STEPS = ("gan", "wgan_gp", "planar", "vae", "rbm", "sentence")
+STEPS = ("gan", "games", "wgan_gp", "planar", "vae", "rbm", "sentence")
+GAMES = (2, 32, 32, 2), (2, 64, 64, 1)  # generators and discriminators of the lesson on mode collapse
 K = 16  # planar transformations
 LEARNING_RATE = 1e-3
 RBM_RATE = 0.05
@@ -36,6 +37,9 @@ def problem(name: str) -> dict[str, Any]:
 
     if name == "gan":
         return {"G": _mlp(rng, 2, 128, 128, 2), "D": _mlp(rng, 2, 128, 128, 1), "x": normal(256, 2) + 2.0, "z": normal(256, 2)}
+    if name == "games":  # five side by side: weights (5, in, out), biases (5, out)
+        G, D = ([np.stack(w) for w in zip(*(_mlp(rng, *sizes) for _ in range(5)), strict=True)] for sizes in GAMES)
+        return {"G": G, "D": D, "x": normal(5, 128, 2) + 2.0, "z": normal(5, 128, 2)}
     if name == "wgan_gp":
         u = rng.random((256, 1), dtype="float32")
         return {"D": _mlp(rng, 2, 128, 128, 1), "x": normal(256, 2) + 2.0, "fake": normal(256, 2), "u": u}

@@ -45,6 +45,9 @@ def gan(p: dict[str, Any]) -> Step:
     return once
 
 
+games = gan
+
+
 def wgan_gp(p: dict[str, Any]) -> Step:
     both = value_and_grad(L.wgan_gp)
     return lambda: float(both(p["D"], p["x"], p["fake"], p["u"])[0])

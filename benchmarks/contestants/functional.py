@@ -10,8 +10,13 @@ from ..problems import LEARNING_RATE, RBM_RATE, K
 
 def mlp(weights: Any, x: Any, activation: Any) -> Any:
     for w, b in zip(weights[:-2:2], weights[1:-2:2], strict=True):
-        x = activation(x @ w + b)
-    return x @ weights[-2] + weights[-1]
+        x = activation(x @ w + row(b))
+    return x @ weights[-2] + row(weights[-1])
+
+
+def row(b: Any) -> Any:
+    """Of networks side by side, biases (5, out), to each its own."""
+    return b if b.ndim == 1 else b[:, None, :]
 
 
 class Losses:

@@ -53,6 +53,9 @@ def gan(p: dict[str, Any]) -> Step:
     return once
 
 
+games = gan
+
+
 def wgan_gp(p: dict[str, Any]) -> Step:
     D, (x, fake, u) = [jnp.asarray(w) for w in p["D"]], (jnp.asarray(p[name]) for name in ("x", "fake", "u"))
     step = jax.jit(jax.value_and_grad(L.wgan_gp))

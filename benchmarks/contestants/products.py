@@ -35,11 +35,20 @@ def repeated(products: list[Product]) -> Step:
     return once
 
 
-def gan(p: dict[str, Any]) -> Step:
+def game(p: dict[str, Any]) -> list[Product]:
     n = len(p["x"])
     (g, g_back, g_slopes), (d, d_back, d_slopes) = network(p["G"], n), network(p["D"], n)
     for_d = g + 2 * (d + d_back[1:] + d_slopes)
-    return repeated(for_d + d + d_back + g_back[1:] + g_slopes)
+    return for_d + d + d_back + g_back[1:] + g_slopes
+
+
+def gan(p: dict[str, Any]) -> Step:
+    return repeated(game(p))
+
+
+def games(p: dict[str, Any]) -> Step:
+    each = [{"G": [w[i] for w in p["G"]], "D": [w[i] for w in p["D"]], "x": p["x"][i]} for i in range(len(p["x"]))]
+    return repeated([product for one in each for product in game(one)])
 
 
 def wgan_gp(p: dict[str, Any]) -> Step:

@@ -51,6 +51,9 @@ def gan(p: dict[str, Any]) -> Step:
     return repeated(step, {"G": network(p["G"], dgm.relu), "D": network(p["D"], dgm.relu)}, (p["x"], p["z"]))
 
 
+games = gan  # a stack of networks is a network
+
+
 def wgan_gp(p: dict[str, Any]) -> Step:
     D = network(p["D"], dgm.tanh)
 

@@ -21,10 +21,14 @@ def leaves(arrays: Any) -> list[Any]:
     return [torch.from_numpy(a.copy()).requires_grad_() for a in arrays]
 
 
+def layer(b: Any, x: Any, w: Any) -> Any:
+    return torch.addmm(b, x, w) if x.ndim == 2 else torch.baddbmm(b[:, None, :], x, w)
+
+
 def network(weights: list[Any], x: Any, activation: Any) -> Any:
     for w, b in zip(weights[:-2:2], weights[1:-2:2], strict=True):
-        x = activation(torch.addmm(b, x, w))
-    return torch.addmm(weights[-1], x, weights[-2])
+        x = activation(layer(b, x, w))
+    return layer(weights[-1], x, weights[-2])
 
 
 def adam(weights: list[Any]) -> Any:
@@ -52,6 +56,9 @@ def gan(p: dict[str, Any]) -> Step:
         return loss.item()
 
     return step
+
+
+games = gan
 
 
 def wgan_gp(p: dict[str, Any]) -> Step:

@@ -204,12 +204,17 @@ def repeated(x: Array, shape: tuple[int, ...]) -> Array:
 
 
 def total(x: Array, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Array:
-    """The sum over ``axis``. Rows and columns of a matrix are summed by a product with ones, three times as fast."""
+    """The sum over ``axis``. Rows and columns of a matrix are summed by a product with ones, three times as fast; so are those
+    of a stack of matrices, unless they are small."""
     along = axis[0] if isinstance(axis, tuple) and len(axis) == 1 else axis
-    if getattr(x, "ndim", 0) != 2 or along not in (0, 1, -1, -2) or x.dtype not in (xp.float32, xp.float64):
+    ndim = getattr(x, "ndim", 0)
+    matrices = ndim > 1 and isinstance(along, int) and along in (-1, -2, ndim - 1, ndim - 2)
+    if not matrices or x.dtype not in (xp.float32, xp.float64):
         return xp.sum(x, axis=axis, keepdims=keepdims)
-    rows, columns = x.shape
-    out = xp.matmul(ones(rows, x), x) if along in (0, -2) else xp.matmul(x, ones(columns, x))
+    rows, columns = x.shape[-2:]
+    if ndim > 2 and rows * columns < 2048:
+        return xp.sum(x, axis=axis, keepdims=keepdims)
+    out = xp.matmul(ones(rows, x), x) if along in (-2, ndim - 2) else xp.matmul(x, ones(columns, x))
     return xp.expand_dims(out, axis=along) if keepdims else out
 
 
