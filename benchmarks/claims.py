@@ -1,15 +1,19 @@
 """How safely do the lessons' claims hold? Every lesson over many seeds: how often each claim holds, and how far from its bound.
 
 ``python -m benchmarks claims [NAME ...] [--seeds 1000-1039] [--quick] [-j 2] [--out DIR]``. Reports that are in DIR already are
-not made again, so an interrupted survey goes on where it stopped. ``--write docs`` makes docs/margins.md and .png of all the
-reports that are in DIR, quick and default.
+not made again, so an interrupted survey goes on where it stopped. ``--write docs`` puts what they measured into
+docs/margins.json, and makes docs/margins.md and .png of all that is there, quick and default. What is there is not made again
+either, on any machine, as long as the lesson's script is the same to the letter (a change of the library alone is not noticed:
+delete the file to begin anew).
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -19,10 +23,11 @@ from typing import Any
 
 import numpy
 
-from pydgm.lesson.claims import in_a_cell
+from pydgm.lesson.claims import Claim, in_a_cell
 
 HERE = Path(__file__).resolve().parent
 LESSONS = HERE.parent / "lessons"
+KEPT = HERE.parent / "docs" / "margins.json"
 
 
 def _seeds(text: str) -> list[int]:
@@ -33,6 +38,8 @@ def _seeds(text: str) -> list[int]:
 
 def _run(script: Path, seed: int, quick: bool, out: Path) -> tuple[int, dict[str, Any] | None]:
     """The exit status of one run, and its report; a crash has none."""
+    if seed in (before := kept(script, "quick" if quick else "default")):
+        return 0, before[seed]
     folder = out / f"{script.stem}-{'quick' if quick else 'default'}-{seed}"
     report = folder / f"{script.stem}.json"
     status = 0
@@ -70,8 +77,8 @@ def rows(reports: dict[int, dict[str, Any]]) -> Iterator[tuple[str, float, str]]
             claims.setdefault(claim["claim"], {})[seed] = claim
     for sentence, by_seed in claims.items():
         some = next(iter(by_seed.values()))
-        measured = [claim["measured"] for claim in by_seed.values()]
-        failed = [f"{seed} ({claim['measured']:.3g})" for seed, claim in by_seed.items() if not claim["holds"]]
+        measured = [float(claim["measured"]) for claim in by_seed.values()]
+        failed = [f"{seed} ({float(claim['measured']):.3g})" for seed, claim in by_seed.items() if not claim["holds"]]
         held, bound = len(by_seed) - len(failed), some["bound"]
         bounds = " to ".join(f"{b:g}" for b in (bound if isinstance(bound, list) else [bound]))
         spread = f"{min(measured):.3g} to {max(measured):.3g}"
@@ -87,12 +94,50 @@ def rows(reports: dict[int, dict[str, Any]]) -> Iterator[tuple[str, float, str]]
         yield sentence, distance, f"| {' | '.join(cells)} |"
 
 
-def reports_in(out: Path, script: Path, mode: str) -> dict[int, dict[str, Any]]:
-    """Those of one lesson and mode, by seed."""
-    found = {}
-    for path in sorted(out.glob(f"{script.stem}-{mode}-*/{script.stem}.json")):
-        found[int(path.parent.name.rpartition("-")[2])] = json.loads(path.read_text(encoding="utf-8"))
-    return found
+def _digest(script: Path) -> str:
+    return hashlib.sha256(script.read_bytes()).hexdigest()[:16]
+
+
+def kept(script: Path, mode: str, path: Path = KEPT) -> dict[int, dict[str, Any]]:
+    """What earlier surveys measured of this very script, by seed, as reports."""
+    table = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    of_mode = table.get(script.stem, {}).get(mode, {})
+    if of_mode.get("script") != _digest(script):
+        return {}
+    return {
+        int(seed): {
+            "claims": [Claim(c, float(x), *rest).as_json() for (c, *rest), x in zip(of_mode["claims"], each, strict=True)]
+        }
+        for seed, each in of_mode["seeds"].items()
+    }
+
+
+def reports_in(out: Path, script: Path, mode: str, path: Path = KEPT) -> dict[int, dict[str, Any]]:
+    """Those of one lesson and mode, by seed, and those that are kept."""
+    found = kept(script, mode, path)
+    for report in sorted(out.glob(f"{script.stem}-{mode}-*/{script.stem}.json")):
+        found[int(report.parent.name.rpartition("-")[2])] = json.loads(report.read_text(encoding="utf-8"))
+    return dict(sorted(found.items()))
+
+
+def keep(scripts: list[Path], out: Path, path: Path = KEPT) -> None:
+    """Measured numbers of the reports in ``out`` beside those that are kept, a line for each seed."""
+    table = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    for script in scripts:
+        for mode in ("quick", "default"):
+            reports = reports_in(out, script, mode, path)
+            claims = [[c["claim"], c["relation"], c["bound"]] for r in list(reports.values())[-1:] for c in r["claims"]]
+            seeds = {
+                str(seed): [c["measured"] for c in r["claims"]]
+                for seed, r in reports.items()
+                if [c["claim"] for c in r["claims"]] == [sentence for sentence, *_ in claims]
+            }
+            if seeds:
+                table.setdefault(script.stem, {})[mode] = {"script": _digest(script), "claims": claims, "seeds": seeds}
+    text = json.dumps(table, indent=1, ensure_ascii=False)
+    flat = re.sub(r"\[\n\s+([^\[\]{}]*?)\n\s+\]", lambda m: f"[{' '.join(m[1].split())}]", text)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"{flat}\n", encoding="utf-8")
 
 
 def write(scripts: list[Path], out: Path, folder: Path) -> None:
@@ -107,7 +152,7 @@ def write(scripts: list[Path], out: Path, folder: Path) -> None:
     points: dict[str, list[tuple[str, float]]] = {"quick": [], "default": []}
     for script in scripts:
         for mode in points:
-            reports = reports_in(out, script, mode)
+            reports = reports_in(out, script, mode, folder / KEPT.name)
             if len(reports) > 2:
                 table = list(rows(reports))
                 holds = sum(all(c["holds"] for c in r["claims"]) for r in reports.values())
@@ -163,7 +208,7 @@ def main(argv: list[str]) -> int:
     for script in scripts:
         reports = {seed: report for (path, seed), (_, report) in zip(jobs, results, strict=True) if path == script and report}
         crashed = [seed for (path, seed), (status, _) in zip(jobs, results, strict=True) if path == script and status > 1]
-        seconds = [report["seconds"] for report in reports.values()]
+        seconds = [report["seconds"] for report in reports.values() if "seconds" in report]
         print(f"\n{script.stem}, {'quick' if options.quick else 'default'}: {len(reports)} seeds", end="")
         print(f", {min(seconds):.1f} to {max(seconds):.1f} s" if seconds else "", f", crashed: {crashed}" if crashed else "")
         print(HEAD)
@@ -171,5 +216,6 @@ def main(argv: list[str]) -> int:
         holds = [sum(all(c["holds"] for c in r["claims"]) for r in reports.values())]
         safe &= not crashed and holds[0] * 40 >= 39 * len(reports)
     if options.write:
+        keep(scripts, options.out, options.write / KEPT.name)
         write(scripts, options.out, options.write)
     return 0 if safe else 1

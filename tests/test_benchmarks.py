@@ -11,6 +11,7 @@ import pytest
 import pydgm as dgm
 from benchmarks import likelihood
 from benchmarks.__main__ import main, table
+from benchmarks.claims import keep, kept, rows
 from benchmarks.contestants import numpy as numpy_steps
 from benchmarks.contestants import pydgm as pydgm_steps
 from benchmarks.plot import plot
@@ -19,6 +20,7 @@ from benchmarks.race import check_equal, race
 from pydgm import data, metrics, nn
 from pydgm import distributions as dist
 from pydgm.data import published
+from pydgm.lesson.claims import Claim
 from pydgm.models.energy import RBM, rbm
 from pydgm.models.latent import VAE, vae
 
@@ -161,3 +163,26 @@ def test_likelihoods_say_what_they_are() -> None:
     assert exact.bits_per_dimension(6) == pytest.approx(1.0)
     with pytest.raises(TypeError, match="wanted a model with log_prob"):
         metrics.likelihood(nn.MLP.init(rng, [2, 1]), x, rng)
+
+
+def test_what_a_survey_measured_is_kept(tmp_path) -> None:
+    """For a script that is the same to the letter; NaN too, which keeps no bound."""
+    script, out, path = tmp_path / "lesson.py", tmp_path / "out", tmp_path / "margins.json"
+    script.write_text("print()", encoding="utf-8")
+    for seed, measured in ((3, 0.5), (10, "nan")):
+        folder = out / f"lesson-quick-{seed}"
+        folder.mkdir(parents=True)
+        claims = [Claim("it is small", 0.1, "<=", 1.0).as_json(), Claim("within", 0.2, "within", [0.0, 1.0]).as_json()]
+        claims[0] |= {"measured": measured, "holds": measured == 0.5}
+        (folder / "lesson.json").write_text(json.dumps({"claims": claims}), encoding="utf-8")
+    keep([script], out, path)
+    again = kept(script, "quick", path)
+    assert list(again) == [3, 10]
+    assert [c["holds"] for c in again[3]["claims"]] == [True, True]
+    assert [c["holds"] for c in again[10]["claims"]] == [False, True]
+    assert kept(script, "default", path) == {}
+    assert any("10 (nan)" in row for *_, row in rows(again))
+    keep([script], tmp_path / "nothing", path)
+    assert list(kept(script, "quick", path)) == [3, 10]
+    script.write_text("print(1)", encoding="utf-8")
+    assert kept(script, "quick", path) == {}

@@ -58,7 +58,7 @@ def table_rows(text: str) -> list[list[str]]:
 def test_the_readmes_code_runs(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    assert len(blocks) == 7
+    assert len(blocks) == 8
     space: dict[str, object] = {}
     for block in blocks:
         exec(block, space)

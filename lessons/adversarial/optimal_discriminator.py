@@ -36,7 +36,7 @@ rng, panels, apart = run.rng, run.panels("abcd;eeee"), run.settings["apart"]
 
 means = dgm.asarray(np.float32([[-apart], [apart]]))
 real = Mixture(dgm.asarray(np.zeros(2, "float32")), Independent(Normal(means, 0.5), 1))
-edges, z = np.linspace(-5.0, 5.0, 401), np.linspace(-5.0, 5.0, run.pick(quick=100_001, default=400_001))
+edges, z = np.linspace(-5.0, 5.0, 401), np.linspace(-5.0, 5.0, 100_001)
 x, width, weight = 0.5 * (edges[1:] + edges[:-1]), edges[1] - edges[0], np.exp(-0.5 * z**2) / np.sum(np.exp(-0.5 * z**2))
 grid, cells, nodes = dgm.asarray(x), dgm.asarray(np.float32(x)[:, None]), dgm.asarray(np.float32(z)[:, None])
 log_p = dgm.astype(real.log_prob(cells), dgm.xp.float64)
@@ -92,7 +92,7 @@ def play(step, what: str):
     state = step.init(models, rng)
     yield look(models)
     for _ in run.progress(steps // every, what):
-        state = train.run(step, state, data.Fresh(real.sample, rng, 512, every * step.batches))
+        state = train.run(step, state, list(real.sample(rng, (every * step.batches, 512))))
         yield look(state.models)
 
 
