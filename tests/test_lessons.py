@@ -383,7 +383,7 @@ def test_the_runner_lists_and_refuses() -> None:
         (["run", "--all", "-j", "0"], "wanted how many lessons at a time"),
         (["run", "planar_flow", "-j", "2", "--live"], "--live shows one lesson at a time"),
         (["run", "planar_flow", "--set", "L=3"], "flows/planar_flow has no such setting"),
-        (["run", "nothing"], "no lesson nothing; there are adversarial/earth_mover"),
+        (["run", "nothing"], "no lesson nothing; there are adversarial/clipping_vs_penalty"),
         (["walk"], "invalid choice"),
     ]:
         done = program("-m", "lessons", *arguments)

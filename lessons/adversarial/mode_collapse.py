@@ -83,7 +83,9 @@ def picture(x) -> np.ndarray:
 seen = {name: list(play(name, ring, 32, STEPS)) for name in GAMES}
 rows = [name for name in GAMES if name not in ("fast LS", "fast hinge")]  # which look like the other fast ones
 shown = [[picture(x[0]) for x in seen[name]] + [picture(dgm.to_numpy(ring.sample(rng, 2500)))] for name in rows]
-lesson.grid(panels["a"], shown, rows, [f"{STEPS // 5 * i}" for i in range(1, 6)] + ["data"])
+lesson.grid(
+    panels["a"], shown, [name.replace(" ", "\n") for name in rows], [f"{STEPS // 5 * i}" for i in range(1, 6)] + ["data"]
+)
 counts = {name: [metrics.modes(x, ring) for x in each[-1]] for name, each in seen.items()}
 table = {name: np.nan_to_num(each, nan=np.log(8.0)) for name, each in counts.items()}  # near no mode: as if all were at one
 covered, good, uneven = ({name: each[:, i] for name, each in table.items()} for i in (0, 2, 3))
