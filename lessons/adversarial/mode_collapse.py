@@ -81,13 +81,12 @@ def picture(x) -> np.ndarray:
 # deviations of it; high quality is the share of samples that do; reverse KL says how unevenly these are spread over the modes.
 
 seen = {name: list(play(name, ring, 32, STEPS)) for name in GAMES}
-rows = [name for name in GAMES if name not in ("fast LS", "fast hinge")]  # which look like the other fast ones
-shown = [[picture(x[0]) for x in seen[name]] + [picture(dgm.to_numpy(ring.sample(rng, 2500)))] for name in rows]
-lesson.grid(
-    panels["a"], shown, [name.replace(" ", "\n") for name in rows], [f"{STEPS // 5 * i}" for i in range(1, 6)] + ["data"]
-)
-counts = {name: [metrics.modes(x, ring) for x in each[-1]] for name, each in seen.items()}
-table = {name: np.nan_to_num(each, nan=np.log(8.0)) for name, each in counts.items()}  # near no mode: as if all were at one
+shown = {name: [picture(x[0]) for x in each] for name, each in seen.items() if name not in ("fast LS", "fast hinge")}
+target = picture(dgm.to_numpy(ring.sample(rng, 2500)))  # the rows left out look like the other fast ones
+names, columns = [name.replace(" ", "\n") for name in shown], [f"{STEPS // 5 * i}" for i in range(1, 6)]
+lesson.grid(panels["a"], [[*each, target] for each in shown.values()], names, [*columns, "data"])
+# near no mode: as uneven as if all were at one
+table = {name: np.nan_to_num([metrics.modes(x, ring) for x in each[-1]], nan=np.log(8.0)) for name, each in seen.items()}
 covered, good, uneven = ({name: each[:, i] for name, each in table.items()} for i in (0, 2, 3))
 lesson.dots(panels["b"], covered, title="(b) Modes of 8", xlim=(-0.5, 8.9))
 lesson.dots(panels["c"], good, title="(c) High quality", xlim=(-0.05, 1.05))

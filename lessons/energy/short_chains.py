@@ -35,7 +35,7 @@ panels = run.panels("ab")
 
 patterns = dgm.asarray(data.bars_and_stripes(4))
 log_likelihood = dgm.compile(lambda machine: dgm.mean(machine.log_prob(patterns, rbm.log_partition(machine))))
-seeds, part = run.pick(quick=3, default=4), run.pick(quick=300, default=450)
+seeds, part = run.pick(quick=2, default=4), run.pick(quick=300, default=450)
 
 
 def learn(phase, rate, what: str, parts: int = 10):
@@ -80,7 +80,7 @@ log_z = float(rbm.log_partition(machine))
 estimates = np.array([mcmc.ais(machine, run.rng, chains=5000, temperatures=100)[:3] for _ in range(4)])  # nats, low, high
 off = (estimates[:, 0] - log_z) / (0.5 * (estimates[:, 2] - estimates[:, 1]))
 even, drift = dgm.asarray(np.full((4000, 16), 0.5, "float32")), []
-for machine in learned["exact gradient"][0]:
+for machine in learned["exact gradient"][0][: run.pick(quick=1, default=seeds)]:
     made = machine.gibbs(run.rng, run.rng.bernoulli(even), 1000)
     mean, truth = (dgm.to_numpy(moments.v) for moments in (rbm.moments(machine, made), rbm.model_moments(machine)))
     drift.append((mean - truth) ** 2 / (truth * (1.0 - truth) / 4000))  # squared, in standard errors
