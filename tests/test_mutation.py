@@ -25,7 +25,7 @@ SAMPLE = {
     "EM keeps the means": ("maximum_likelihood", "in a mean or a width"),
     "hidden units forget their bias": ("rbm_contrastive_divergence", "the lecture's averages"),
     "CD's chains begin at noise": ("rbm_contrastive_divergence", "CD stands still"),
-    "both phases have their sign turned": ("short_chains", "PCD over CD-1"),
+    "both phases have their sign turned": ("short_chains", "share left, most over seeds"),
     "q* ignores the model": ("posterior_regularization", "q* against an optimiser"),
     "the clause is A": ("rule_distillation", "students believe what theory says"),
     "at test time q is p": ("rules_on_reviews", "the rule at test time helps"),
