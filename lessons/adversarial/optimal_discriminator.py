@@ -78,8 +78,8 @@ def show(ax, seen: Seen, title: str) -> None:
 # One G is trained twice: in a game, where D makes ``turns`` steps for each of G; and, the control, against the D that was the
 # best at the start and is never changed.
 
-steps, every = run.pick(quick=1000, default=4000), run.pick(quick=100, default=50)
-G, D = Generator.init(rng, [1, 16, 16, 1], dgm.tanh), nn.MLP.init(rng, [1, 32, 32, 1], dgm.softplus)
+steps, every = run.pick(quick=800, default=4000), run.pick(quick=100, default=50)
+G, D = Generator.init(rng, [1, 16, 16, 1], dgm.tanh), nn.MLP.init(rng, [1, 32, 32, 1], dgm.tanh)
 alone = train.alternate(D=(gan.discriminator_loss, optim.adam(1e-2), 1))
 models = run.train(alone, alone.init({"D": D, "G": G}, rng), data.Fresh(real.sample, rng, 512, 400), "D alone").models
 fast, slow = optim.adam(5e-3), optim.adam(optim.linear(run.pick(quick=2e-3, default=5e-4), 0.0, steps))

@@ -107,17 +107,17 @@ run.picture("b")
 
 def rejects(make, points: int, times: int, width=None) -> float:
     """The share of MMD tests at the level 5%."""
-    pairs = [(ring.sample(rng, points), make(points)) for _ in range(times)]
+    pairs = zip(ring.sample(rng, (times, points)), make((times, points)), strict=True)
     return np.mean([metrics.mmd_test(x, y, rng, 199, width).p_value <= 0.05 for x, y in pairs])
 
 
-half = lambda points: data.ring_of_gaussians(4, scale=0.1).sample(rng, points)  # noqa: E731
-sizes, times = (20, 40, 80, 160), run.pick(quick=30, default=100)
-power = {name: [rejects(half, points, times, w) for points in sizes] for name, w in (("wide", None), ("narrow", width))}
+half = lambda shape: data.ring_of_gaussians(4, scale=0.1).sample(rng, shape)  # noqa: E731
+sizes, kernels = (20, 40, 80, 160), {"wide": None, "narrow": width}
+power = {name: [rejects(half, points, 100, w) for points in sizes] for name, w in kernels.items()}
 lesson.curves(panels["c"], sizes, power, xlabel="points", ylim=(-0.05, 1.05), title="(c) 4 of 8: share noticed")
 panels["c"].axhline(0.05, color="black", ls=":")
 run.picture("c")
-false_alarms = rejects(lambda points: ring.sample(rng, points), 30, run.pick(quick=2000, default=4000))
+false_alarms = rejects(lambda shape: ring.sample(rng, shape), 30, run.pick(quick=2000, default=4000))
 
 # %%
 # The claims

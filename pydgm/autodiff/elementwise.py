@@ -291,8 +291,13 @@ def sigmoid(x: Array, /) -> Array:
 
 @operation(lambda g, y, x: g * sigmoid(x))
 def softplus(x: Array, /) -> Array:
-    """log(1 + exp(x)) = max(x, 0) + log1p(exp(-abs(x))). So log sigmoid(x) = -softplus(-x)."""
-    return xp.maximum(x, xp.zeros_like(x)) + xp.log1p(xp.exp(-xp.abs(x)))
+    """log(1 + exp(x)) = max(x, 0) + log(1 + e) with e = exp(-abs(x)). So log sigmoid(x) = -softplus(-x).
+
+    Of e what rounding 1 + e loses is put back, so that the tail is e and not 0: log1p, which NumPy has no fast loop for.
+    """
+    small = xp.exp(-xp.abs(x))
+    more = 1.0 + small
+    return xp.maximum(x, xp.zeros_like(x)) + (xp.log(more) + (small - (more - 1.0)) / more)
 
 
 @operation(lambda g, y, x: g * astype(greater(y, 0), g.dtype))
