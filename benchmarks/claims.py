@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy
 
+from pydgm import files
 from pydgm.lesson.claims import Claim, in_a_cell
 
 HERE = Path(__file__).resolve().parent
@@ -137,7 +138,7 @@ def keep(scripts: list[Path], out: Path, path: Path = KEPT) -> None:
     text = json.dumps(table, indent=1, ensure_ascii=False)
     flat = re.sub(r"\[\n\s+([^\[\]{}]*?)\n\s+\]", lambda m: f"[{' '.join(m[1].split())}]", text)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"{flat}\n", encoding="utf-8")
+    files.write(path.parent, {path.name: lambda file: file.write(f"{flat}\n".encode())})
 
 
 def write(scripts: list[Path], out: Path, folder: Path) -> None:
@@ -179,8 +180,13 @@ def write(scripts: list[Path], out: Path, folder: Path) -> None:
     )
     ax.legend(loc="lower right")
     folder.mkdir(parents=True, exist_ok=True)
-    figure.savefig(folder / "margins.png", dpi=80)
-    (folder / "margins.md").write_text("\n".join(lines), encoding="utf-8")
+    files.write(
+        folder,
+        {
+            "margins.png": lambda file: figure.savefig(file, dpi=80, format="png"),
+            "margins.md": lambda file: file.write("\n".join(lines).encode()),
+        },
+    )
 
 
 HEAD = "| claim | bound | holds | measured | margin, deviations | fails on |\n|---|---|---|---|---|---|"

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -99,9 +100,10 @@ def measure(name: str, pack: int, seed: int, passes: int, folder: Path, points: 
         kept = folder / f"{name}-{pack}-{seed}-{mark}.npz"
         state = train.run(step, state, batches, f"{name}, packs of {pack}, seed {seed}, to pass {mark}", save=kept)
         seen = metrics.modes(state.models["G"].sample(dgm.random.Generator([seed, mark]), 2500), DATA[name])
-        numbers = {"modes": seen.covered, "high_quality": seen.high_quality, "reverse_kl": seen.reverse_kl}
+        uneven = math.log(seen.all) if seen.covered == 0 else seen.reverse_kl  # near no mode: as if all were at one
+        numbers = {"modes": seen.covered, "high_quality": seen.high_quality, "reverse_kl": uneven}
         found.append({"data": name, "pack": pack, "seed": seed, "passes": mark, **numbers})
-        said = f"{seen.covered} modes, {100 * seen.high_quality:.1f}% of high quality, reverse KL {seen.reverse_kl:.2f}"
+        said = f"{seen.covered} modes, {100 * seen.high_quality:.1f}% of high quality, reverse KL {uneven:.2f}"
         print(f"{name}, packs of {pack}, seed {seed}, pass {mark}: {said}", flush=True)
     return found
 
@@ -144,7 +146,11 @@ def main(argv: list[str]) -> int:
             if (*key, last) in by_run:
                 continue
             by_run |= {(*key, row["passes"]): row for row in measure(*key, options.passes, options.runs)}
-            text = json.dumps([by_run[each] for each in sorted(by_run)], indent=1).replace("\n  ", " ").replace("\n }", " }")
+            text = (
+                json.dumps([by_run[each] for each in sorted(by_run)], indent=1, allow_nan=False)
+                .replace("\n  ", " ")
+                .replace("\n }", " }")
+            )
             files.write(options.json.parent, {options.json.name: lambda file, text=text: file.write(f"{text}\n".encode())})
     print(table(list(by_run.values())))
     return 0

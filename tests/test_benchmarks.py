@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import pydgm as dgm
-from benchmarks import likelihood
+from benchmarks import likelihood, modes
 from benchmarks.__main__ import main, table
 from benchmarks.claims import keep, kept, rows
 from benchmarks.contestants import numpy as numpy_steps
@@ -186,3 +186,39 @@ def test_what_a_survey_measured_is_kept(tmp_path) -> None:
     assert list(kept(script, "quick", path)) == [3, 10]
     script.write_text("print(1)", encoding="utf-8")
     assert kept(script, "quick", path) == {}
+
+
+def test_layers_of_pacgan_by_hand() -> None:
+    rng = dgm.random.Generator(0)
+    x = rng.normal((50, 3))
+    layer = modes.Normalised(rng.normal((3, 4)), rng.normal((4,)), rng.normal((4,)))
+    h, gain, bias = (dgm.to_numpy(a) for a in (x @ layer.weight, layer.gain, layer.bias))
+    by_hand = np.maximum(gain * (h - h.mean(axis=0)) / np.sqrt(h.var(axis=0) + 1e-5) + bias, 0.0)
+    assert dgm.to_numpy(layer(x)) == pytest.approx(by_hand, abs=1e-5)
+    widest = modes.Maxout(nn.Linear.init(rng, 3, 5 * 2), 5)
+    pieces = dgm.to_numpy(widest.linear(x))
+    assert dgm.to_numpy(widest(x)) == pytest.approx(np.max([pieces[:, 2 * i : 2 * i + 2] for i in range(5)], axis=0), abs=1e-6)
+    assert modes.discriminator(rng, 2)(rng.normal((6, 2))).shape == (3, 1)
+    assert modes.generator(rng).sample(rng, 7).shape == (7, 2)
+
+
+def test_runs_of_pacgan_are_kept_and_go_on(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(modes, "MARKS", (1, 2))
+    rows = modes.measure("ring", 2, 0, 2, tmp_path, points=400)
+    assert [row["passes"] for row in rows] == [1, 2]
+    assert all(0 <= row["modes"] <= 8 and 0.0 <= row["high_quality"] <= 1.0 for row in rows)
+    (tmp_path / "ring-2-0-2.npz").unlink()  # interrupted after the first mark
+    monkeypatch.setattr(modes.gan, "discriminator_loss", None)  # which the first part must not ask for again
+    with pytest.raises(dgm.errors.ArgumentError):
+        modes.measure("ring", 2, 0, 2, tmp_path, points=400)
+    monkeypatch.undo()
+    monkeypatch.setattr(modes, "MARKS", (1, 2))
+    assert modes.measure("ring", 2, 0, 2, tmp_path, points=400) == rows
+    kept = tmp_path / "kept.json"
+    kept.write_text(json.dumps([{**row, "seed": seed} for seed in (0, 1) for row in rows]), encoding="utf-8")
+    assert main(["modes", "--data", "ring", "--packs", "2", "--seeds", "2", "--passes", "2", "--json", str(kept)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith(f"| ring | 2 | 2 | 2 | {rows[1]['modes']:.1f} +- 0.0 |") for line in lines)
+    assert "| grid | 4 | 400 | published, 10 | 24.8 | 93.6 | 0.04 |" in lines
+    with pytest.raises(SystemExit):
+        main(["modes", "--passes", "0"])
