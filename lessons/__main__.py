@@ -10,15 +10,18 @@ import ast
 import importlib.util
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
+from pydgm import files
 from pydgm.files import closed_pipe
 from pydgm.lesson import add_options, status
 from pydgm.lesson.claims import as_markdown
+from pydgm.lesson.notebook import notebook
 
 HERE = Path(__file__).parent
 TOUR = ["rbm_contrastive_divergence", "vae_reparameterization", "planar_flow", "gan_vs_wgan", "rule_distillation"]
@@ -61,6 +64,23 @@ def readme(known: dict[str, Path]) -> int:
     return 0
 
 
+def notebooks(wanted: dict[str, Path], options: str, out: Path) -> int:
+    """Write OUT/NAME.ipynb for each. Exit status 2 where another notebook of that name is there: it may be somebody's work."""
+    made = {f"{path.stem}.ipynb": json.dumps(notebook(path, options), indent=1) + "\n" for path in wanted.values()}
+    there = [name for name, text in made.items() if (out / name).exists() and (out / name).read_text("utf-8") != text]
+    if there:
+        print(f"error: {out} has another {', '.join(there)}: take another --out, or delete it", file=sys.stderr)
+        return status.USAGE
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        files.write(out, {name: lambda file, text=text: file.write(text.encode()) for name, text in made.items()})
+    except OSError as error:
+        print(f"error: cannot write into {out}: {error.strerror}", file=sys.stderr)
+        return status.USAGE
+    print("\n".join(str(out / name) for name in made))
+    return status.HOLDS
+
+
 def outlast(command: list[str], live: bool = False) -> int:
     """The exit status of a lesson. Ctrl+C goes to the lesson too, which may have a use for it; if it ends badly, it is 130."""
     env = os.environ if live else {**os.environ, "MPLBACKEND": "Agg"}  # a picture in a file needs no screen
@@ -101,6 +121,14 @@ def side_by_side(commands: dict[str, list[str]], jobs: int) -> dict[str, int]:
     return codes
 
 
+def _in_words(options: argparse.Namespace) -> list[str]:
+    """Mode, seed, backend, data and settings, as a lesson takes them."""
+    given = {option: getattr(options, option) for option in ("seed", "backend", "data")}
+    words = [f"--{option}={value}" for option, value in given.items() if value is not None]
+    mode = [f"--{options.mode}"] if options.mode != "default" else []
+    return [*mode, *words, *[f"--set={key}={value}" for key, value in options.set]]
+
+
 def _jobs(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 1000:
         raise argparse.ArgumentTypeError(f"wanted how many lessons at a time, 1 or more, got {text!r}")
@@ -122,13 +150,16 @@ def main(argv: list[str] | None = None) -> int:
 def run(argv: list[str] | None = None) -> int:
     """``python -m lessons``."""
     parser = argparse.ArgumentParser(prog="python -m lessons", description=__doc__)
-    commands = parser.add_subparsers(dest="command", metavar="run | readme")
+    commands = parser.add_subparsers(dest="command", metavar="run | notebook | readme")
     commands.add_parser("readme", help="put the claims of figures/*.json into README.md")
     runner = commands.add_parser("run", help="run lessons, check their claims, write figures/NAME.png and .json")
-    runner.add_argument("names", nargs="*", metavar="NAME", help="gan_vs_wgan, or adversarial/gan_vs_wgan; none: the tour")
-    runner.add_argument("--all", action="store_true", help="every lesson")
     runner.add_argument("-j", dest="jobs", type=_jobs, default=1, metavar="N", help="so many lessons at a time")
-    add_options(runner)
+    writer = commands.add_parser("notebook", help="write lessons as Jupyter notebooks, notebooks/NAME.ipynb")
+    for each in (runner, writer):
+        each.add_argument("names", nargs="*", metavar="NAME", help="gan_vs_wgan, or adversarial/gan_vs_wgan; none: the tour")
+        each.add_argument("--all", action="store_true", help="every lesson")
+        add_options(each)
+    writer.set_defaults(out="notebooks")
     argv = sys.argv[1:] if argv is None else argv
     options = parser.parse_args(argv)
     known = scripts()
@@ -139,23 +170,26 @@ def run(argv: list[str] | None = None) -> int:
         return 0
     if options.command == "readme":
         return readme(known)
+    own = runner if options.command == "run" else writer
     if options.all and options.names:
-        runner.error("name the lessons to run, or --all of them")
-    if options.jobs > 1 and options.live:
-        runner.error("--live shows one lesson at a time: without -j")
-    if importlib.util.find_spec("matplotlib") is None:
-        runner.error('lessons draw with matplotlib: pip install -e ".[lessons]"')
+        own.error("name the lessons, or --all of them")
     short = {name.rpartition("/")[2]: name for name in known}
     wanted = list(known) if options.all else [short.get(name, name) for name in options.names or TOUR]
     unknown = [name for name in wanted if name not in known]
     if unknown:
-        runner.error(f"no lesson {', '.join(unknown)}; there are {', '.join(known)}")
-    passed_on = [f"--{options.mode}"] if options.mode != "default" else []
-    for option in ("seed", "backend", "data", "out"):
-        value = getattr(options, option)
-        passed_on += [] if value is None else [f"--{option}", str(value)]
-    passed_on += [f"--{option}" for option in ("live", "resume") if getattr(options, option)]
-    passed_on += [f"--set={key}={value}" for key, value in options.set]
+        own.error(f"no lesson {', '.join(unknown)}; there are {', '.join(known)}")
+    passed_on = _in_words(options)
+    if options.command == "notebook":
+        if options.live or options.resume:
+            writer.error("--live and --resume are for run: a notebook shows its pictures as it goes")
+        if importlib.util.find_spec("sphinx_gallery") is None:
+            writer.error('notebooks are made by sphinx-gallery: pip install -e ".[notebook]"')
+        return notebooks({name: known[name] for name in wanted}, shlex.join(passed_on), Path(options.out))
+    if options.jobs > 1 and options.live:
+        runner.error("--live shows one lesson at a time: without -j")
+    if importlib.util.find_spec("matplotlib") is None:
+        runner.error('lessons draw with matplotlib: pip install -e ".[lessons]"')
+    passed_on += [f"--out={options.out}", *[f"--{option}" for option in ("live", "resume") if getattr(options, option)]]
     commands = {name: [sys.executable, "-m", "pydgm.lesson", str(known[name]), *passed_on] for name in wanted}
     codes = side_by_side(commands, options.jobs) if options.jobs > 1 else {}
     for name in wanted if options.jobs == 1 else []:

@@ -3,7 +3,7 @@
 from .claims import Claim
 from .film import screen
 from .pictures import clusters, curves, densities, density, dots, equation, graph, grid, images, people, smallest_text, tiles
-from .run import Run, add_options, start
+from .run import Run, add_options, options, start
 
 __all__ = [
     "Claim",
@@ -18,6 +18,7 @@ __all__ = [
     "graph",
     "grid",
     "images",
+    "options",
     "people",
     "screen",
     "smallest_text",

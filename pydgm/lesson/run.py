@@ -18,6 +18,7 @@ import io
 import json
 import math
 import platform
+import shlex
 import sys
 import tempfile
 import time
@@ -104,6 +105,14 @@ def _place(text: str) -> str:
     return text
 
 
+_chosen: list[str] = []
+
+
+def options(text: str) -> None:
+    """For a notebook: what stands after ``python -m lessons run NAME`` elsewhere, "--quick --seed 3" say. Before ``start``."""
+    _chosen[:] = shlex.split(text)
+
+
 def start(
     name: str, doc: str | None, lecture: str, figure: str, live: bool = False, settings: dict[str, float] | None = None
 ) -> Run:
@@ -112,15 +121,15 @@ def start(
     ``live`` says that the lesson has a film to show. The others refuse ``--live``. ``settings`` are the numbers that
     ``--set KEY=VALUE`` changes, with the values that the claims are made for.
 
-    Options are read from the command line when the lesson is the program that runs; in a notebook all have their
-    defaults. A wrong one, a missing backend or an unwritable folder ends the program with a sentence and status 2.
+    Options are read from the command line when the lesson is the program that runs; in a notebook they are those of
+    :func:`options`. A wrong one, a missing backend or an unwritable folder ends the program with a sentence and status 2.
     """
     program = Path(sys.argv[0]).stem == name.rpartition("/")[2]
     if program:
         guard()
     parser = argparse.ArgumentParser(description=(doc or "").strip().split("\n\n")[0])
     add_options(parser)
-    options = parser.parse_args(sys.argv[1:] if program else [])
+    options = parser.parse_args(sys.argv[1:] if program else _chosen)
     options.settings = _changed(settings or {}, options.set, name)
     if options.live and not live:
         refuse(f"{name} has no live view")
