@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import linecache
 import os
 import sys
+from types import CodeType
+from typing import NamedTuple
 
 _NOT_THE_CALLERS = ("pydgm", "numpy", "cupy", "array_api_strict")  # whose frames stand between the program and an error
 _FOLDERS = tuple(
@@ -12,6 +15,7 @@ _FOLDERS = tuple(
 )
 
 
+@functools.lru_cache(maxsize=1000)
 def _is_library(file: str) -> bool:
     if file.startswith(("<compiled", "<frozen", "<__array_function__")):
         return True
@@ -28,6 +32,37 @@ def caller() -> str:
             return f"at {os.path.basename(file)}:{frame.f_lineno}" + (f": {code}" if code else "")
         frame = frame.f_back  # type: ignore[assignment]
     return "(the calling line is not known)"
+
+
+class Line(NamedTuple):
+    """A line of the program or of the library that was being executed, and the function that it belongs to."""
+
+    file: str
+    number: int
+    function: str
+    begins: int  # the function's first line
+
+
+_PLUMBING = ("autodiff", "backend", "compile", "checks.py", "errors.py", "lint.py", "random.py", "train.py", "trees.py")
+_OWN = os.path.dirname(os.path.abspath(__file__)) + os.sep
+
+
+def trail(until: CodeType) -> tuple[Line, ...]:
+    """How a call came about, from the outside in: lines of the program and of the library's models and layers, but not of what
+    runs, records and differentiates them. Inside of the frame of ``until``; where that has no line of the program, the
+    innermost one outside stands for it."""
+    lines: list[Line] = []
+    inside, own, frame = True, False, sys._getframe(1)
+    while frame is not None and (inside or not own):
+        code = frame.f_code
+        file = code.co_filename
+        programs = not _is_library(file) and file != "<string>"
+        if programs or (inside and file.startswith(_OWN) and not file[len(_OWN) :].startswith(_PLUMBING)):
+            name = getattr(code, "co_qualname", code.co_name).replace("<locals>.", "")  # Python 3.10 has no such name
+            lines.append(Line(file, frame.f_lineno, name, code.co_firstlineno))
+        inside, own = inside and code is not until, own or programs
+        frame = frame.f_back  # type: ignore[assignment]
+    return tuple(reversed(lines))
 
 
 _SHOWN = 6  # items of a list or tuple, before the rest is only counted

@@ -93,6 +93,14 @@ class Step:
 
         self.compiled = compile(step, donate=(0, 1, 2))
 
+    def show(self, path: str | os.PathLike[str]) -> None:
+        """Write the program of the step that was made last to ``path``, beside the lines of its loss: a page that needs no
+        network. :meth:`pydgm.compile.Compiled.show`."""
+        self.compiled.show(path)
+
+    def _repr_html_(self) -> str | None:
+        return self.compiled._repr_html_()
+
     @contextmanager
     def alone(self) -> Iterator[None]:
         """One run at a time; a run inside of another one of the same step would take its noise."""

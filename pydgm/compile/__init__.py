@@ -6,7 +6,6 @@ written by hand.
 
 from __future__ import annotations
 
-import dataclasses
 import enum
 import functools
 import gc
@@ -20,22 +19,25 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any
 
 import numpy
 
-from .. import backend, trees
+from .. import backend, files, trees
 from ..autodiff.debug import debugging
 from ..autodiff.tensor import Tensor
 from ..errors import ArgumentError, caller, kind_text
 from ..random import Generator, states_before
+from . import show
 from .emit import emit
 from .plan import plan
+from .program import Program
 from .record import Recorder, refuse_subclass
 from .selfcheck import first_difference, parted
 from .traced import Node, Step, Traced, TraceError, nodes
 from .unpack import constants_in, exactly, packer, unpacker
-from .watch import Noise, Watched, check, constants_of, watch
+from .watch import Noise, check, constants_of, watch
 
 __all__ = ["Compiled", "TraceError", "compile", "eager"]
 
@@ -52,28 +54,6 @@ def eager() -> Iterator[None]:
         yield
     finally:
         _eager.reset(token)
-
-
-@dataclasses.dataclass
-class Program:
-    """What one recording became."""
-
-    run: Callable[..., list[Any]]
-    unpack: Callable[[Any], list[Any] | None]  # arguments to leaves; None if they are not of this program's kind
-    pack: Callable[[list[Any]], Any]  # leaves to results
-    source: str
-    fast_source: str
-    constants: dict[str, Any]  # what the source names and does not define
-    arrays: list[int]  # which leaves of the arguments are arrays
-    donated: list[int]  # which of them may be written over
-    owners: frozenset[int | None]  # the memory of the constants
-    watched: list[Watched]  # what the function uses and is not given
-    inputs: list[Node]
-    steps: list[Step]  # as they were recorded, to find out what is different
-    outputs: list[Any]
-    generators: list[Any]
-    calls: int = 0
-    unchecked: bool = False  # a call is to be checked, and none was since
 
 
 class Compiled:
@@ -99,17 +79,27 @@ class Compiled:
     @property
     def source(self) -> str:
         """The program that ran last, as Python; it runs where :attr:`constants` are defined."""
-        return self._program.source
+        return self._program.written.source
 
     @property
     def fast_source(self) -> str:
         """What is executed: the calls of :attr:`source`, one for one, in the spelling that NumPy reads fastest."""
-        return self._program.fast_source
+        return self._program.written.fast_source
+
+    def show(self, path: str | os.PathLike[str]) -> None:
+        """Write the program that ran last to ``path`` as a page: the lines it was recorded from beside its own, linked both
+        ways, with shapes, bytes and measured times (:mod:`pydgm.compile.show`). A notebook shows it as it is."""
+        place = Path(path)
+        text = show.page(self._program, self.__name__)
+        files.write(place.parent, {place.name: lambda file: file.write(text.encode())})
+
+    def _repr_html_(self) -> str | None:
+        return None if self._latest is None else show.in_frame(show.page(self._latest, self.__name__))
 
     @property
     def constants(self) -> dict[str, Any]:
         """What :attr:`source` names and does not define: arrays of the outer function, generators."""
-        return self._program.constants
+        return self._program.written.constants
 
     @property
     def recorded(self) -> tuple[list[Node], list[Step]]:
@@ -229,7 +219,7 @@ class Compiled:
 
     def _trace(self, leaves: list[Any], structure: trees.Structure) -> tuple[Recorder, list[Any], list[Any], trees.Structure]:
         """The function run once, written down: with its inputs, and the leaves and the structure of its result."""
-        recorder, noise = Recorder(), Noise(self.function)
+        recorder, noise = Recorder(_CODE), Noise(self.function)
         backend.recorders.append(recorder)
         try:
             names = _names(self.function, structure)
@@ -267,17 +257,15 @@ class Compiled:
         starts = _ranges(structure)
         donated = [i for n in self.donate for i in range(starts[n], starts[n + 1]) if isinstance(leaves[i], numpy.ndarray)]
         planned = plan(recorder.steps, outputs, [inputs[i] for i in donated])
-        run, source, fast_source, constants = emit(planned, inputs, outputs, self.__name__)
+        written = emit(planned, inputs, outputs, self.__name__)
         return Program(
-            run,
+            written.run,
             unpacker(structure, kinds),
             packer(out_structure),
-            source,
-            fast_source,
-            constants,
+            written,
             [i for i, x in enumerate(leaves) if isinstance(x, numpy.ndarray)],
             donated,
-            frozenset([_owner(x) for x in constants.values() if isinstance(x, numpy.ndarray)]),
+            frozenset([_owner(x) for x in written.constants.values() if isinstance(x, numpy.ndarray)]),
             watch(self.function) + held,
             inputs,
             recorder.steps,
@@ -294,6 +282,9 @@ class Compiled:
                     f"{self.__name__}: {name} was donated to an earlier call and its memory now holds another value; use what "
                     "that call returned"
                 )
+
+
+_CODE = Compiled._trace.__code__  # the frame inside of which a function is recorded
 
 
 @contextmanager

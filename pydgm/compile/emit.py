@@ -15,7 +15,7 @@ import operator
 import re
 import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy
 
@@ -32,6 +32,25 @@ _REDUCE = {numpy.sum: "np.add.reduce", numpy.max: "np.maximum.reduce", numpy.min
 assert set(_REDUCE) == REDUCTIONS
 
 
+class Row(NamedTuple):
+    """A line of the source, as it is run, and the step that it makes; comments and the return make none."""
+
+    text: str
+    quick: str
+    step: Step | None
+
+
+class Written(NamedTuple):
+    """A program: the function, which takes the inputs' values and returns the list of the outputs', its source, and the
+    spelling of it that runs; its lines one by one; what it names and does not define."""
+
+    run: Callable[..., list[Any]]
+    source: str
+    fast_source: str
+    rows: list[Row]
+    constants: dict[str, Any]
+
+
 class Writer:
     """Names for values, text for calls."""
 
@@ -45,6 +64,7 @@ class Writer:
         self.heads: list[str] = []
         self.lines: list[str] = []
         self.quick_lines: list[str] = []
+        self.rows: list[Row] = []
 
     def fresh(self, wanted: str) -> str:
         """``wanted`` as an identifier that is not taken yet."""
@@ -142,9 +162,10 @@ class Writer:
         self.space[f"_{name}"] = x
         return f"_{name}"
 
-    def line(self, text: str, quick: str | None = None) -> None:
+    def line(self, text: str, quick: str | None = None, step: Step | None = None) -> None:
         self.lines.append(text)
         self.quick_lines.append(quick or text)
+        self.rows.append(Row(text, quick or text, step))
 
     def function_name(self, function: Callable[..., Any]) -> str:
         if _is_numpys(function):
@@ -193,9 +214,8 @@ def _title(step: Step) -> str:
     return str(getattr(function, "__name__", "value")).strip("_")
 
 
-def emit(plan: Plan, inputs: list[Node], outputs: list[Any], title: str) -> tuple[Callable[..., Any], str, str, dict[str, Any]]:
-    """The function, its source, the spelling of it that runs, and its constants. It takes the inputs' values and returns the
-    list of the outputs'."""
+def emit(plan: Plan, inputs: list[Node], outputs: list[Any], title: str) -> Written:
+    """The plan, written down."""
     w = Writer(plan, title)
     for t in inputs:
         w.names[id(t)] = w.fresh(t.name)
@@ -217,9 +237,9 @@ def emit(plan: Plan, inputs: list[Node], outputs: list[Any], title: str) -> tupl
         right = f"{target}" if copied else w.call(step, target)
         quick = None if copied else w.quick_call(step, target)
         if copied:
-            w.line(f'np.copyto({target}, {w.text(step.args[0])}, casting="unsafe")')
+            w.line(f'np.copyto({target}, {w.text(step.args[0])}, casting="unsafe")', step=step)
         name = w.names[id(step.out)] = w.fresh(step.out.name or _title(step))
-        w.line(f"{name} = {right}", quick and f"{name} = {quick}")
+        w.line(f"{name} = {right}", quick and f"{name} = {quick}", step)
     # a constant that is returned, or one of two results that were merged, is the caller's to change: a copy each time
     made_twice = [type(x) is Node and x.array and plan.resolve(x) is not x for x in outputs]
     copies = [isinstance(x, numpy.ndarray) or twice for x, twice in zip(outputs, made_twice, strict=True)]
@@ -234,7 +254,7 @@ def emit(plan: Plan, inputs: list[Node], outputs: list[Any], title: str) -> tupl
     linecache.cache[file] = (len(run), None, run.splitlines(keepends=True), file)
     exec(compile(run, file, "exec"), w.space)
     weakref.finalize(w.space["program"], linecache.cache.pop, file, None)  # its lines go when it goes
-    return w.space["program"], source, run, {name: w.space[name] for name in w.constants.values()}
+    return Written(w.space["program"], source, run, w.rows, {name: w.space[name] for name in w.constants.values()})
 
 
 def _memory_order(node: Node) -> tuple[tuple[int, ...], list[int]]:

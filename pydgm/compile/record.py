@@ -10,13 +10,14 @@ import gc
 import operator
 import threading
 import weakref
+from types import CodeType
 from typing import Any
 
 import numpy
 
 from .. import backend
 from ..backend import fingerprint
-from ..errors import caller
+from ..errors import Line, caller, trail
 from .traced import Draw, Node, Step, Traced, TraceError, nodes, traced_in, values
 
 _SELECTING = {numpy.nonzero, numpy.flatnonzero, numpy.argwhere, numpy.unique, numpy.compress, numpy.extract, numpy.bincount}
@@ -49,9 +50,9 @@ def _base(value: Any) -> Any:
 
 
 class Recorder:
-    """The steps of one run, in order."""
+    """The steps of one run, in order. The run is inside of a frame of ``until``."""
 
-    def __init__(self) -> None:
+    def __init__(self, until: CodeType) -> None:
         self.steps: list[Step] = []
         self.generators: dict[int, tuple[Any, Any]] = {}  # each generator that was used, and its state before
         self.thread = threading.get_ident()
@@ -61,6 +62,8 @@ class Recorder:
         self.constants: dict[int, tuple[Any, int, str]] = {}
         self.open = True
         self.derived = ""  # while a derivative is computed: the line of what it is the derivative of
+        self.derived_trail: tuple[Line, ...] = ()
+        self.until = until
 
     def traces(self, args: Any) -> bool:
         return bool(traced_in(args))
@@ -97,13 +100,14 @@ class Recorder:
     def _note(self, function: Any, args: Any, kwargs: Any, value: Any, sources: Any) -> Traced:
         """Write the call down. ``sources``: whose memory the result may show."""
         line = f"derivative of {self.derived}" if self.derived else caller().removeprefix("at ")
+        way = self.derived_trail if self.derived else trail(self.until)
         if numpy.geterr() != self.errstate:
             raise TraceError("np.errstate inside a compiled function is not repeated: put it around the call")
         shown = None
         if isinstance(value, numpy.ndarray):
             owner = _base(value)
             shown = next((t.node for t in traced_in(sources) if _base(t.value) is owner), None)
-        out = Traced(value, self, Node(value, line=line, view_of=shown))
+        out = Traced(value, self, Node(value, line=line, view_of=shown, trail=way))
         self._remember((args, kwargs), line)
         self.steps.append(Step(function, nodes(args), nodes(kwargs), out.node))
         return out
@@ -124,6 +128,7 @@ class Recorder:
     def deriving(self, value: Any) -> None:
         """What follows is the derivative of ``value``, until this is called with ``None``."""
         self.derived = value.node.line.removeprefix("derivative of ") if type(value) is Traced else ""
+        self.derived_trail = value.node.trail if type(value) is Traced else ()
 
     def name_gradients(self, inputs: list[Any], gradients: list[Any]) -> None:
         """The gradient of ``model_weight`` is called ``model_weight_grad``."""

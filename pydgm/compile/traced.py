@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy
 
 from .. import backend
-from ..errors import PydgmError, caller
+from ..errors import Line, PydgmError, caller
 
 if TYPE_CHECKING:
     from .record import Recorder
@@ -34,20 +34,22 @@ class TraceError(PydgmError, RuntimeError):
 class Node:
     """What the program has to know of a value: all but its numbers, so those live no longer than in an ordinary run."""
 
-    __slots__ = ("array", "dtype", "line", "name", "owns", "shape", "strides", "view_of")
+    __slots__ = ("array", "dtype", "line", "name", "owns", "shape", "strides", "trail", "view_of")
 
-    def __init__(self, value: Any, name: str = "", line: str = "", view_of: Node | None = None) -> None:
+    def __init__(
+        self, value: Any, name: str = "", line: str = "", view_of: Node | None = None, trail: tuple[Line, ...] = ()
+    ) -> None:
         self.array = isinstance(value, numpy.ndarray)  # and no single number
         self.shape = getattr(value, "shape", ())
         self.dtype: Any = getattr(value, "dtype", None)
         self.strides = value.strides if self.array else ()
         self.owns = getattr(value, "base", None) is None
-        self.name, self.line, self.view_of = name, line, view_of
+        self.name, self.line, self.view_of, self.trail = name, line, view_of, trail
 
     @classmethod
     def like(cls, other: Node) -> Node:
         """A value of the same kind, in memory of its own."""
-        node = cls(numpy.empty(other.shape, other.dtype), line=other.line)
+        node = cls(numpy.empty(other.shape, other.dtype), line=other.line, trail=other.trail)
         node.strides = other.strides
         return node
 
