@@ -1,4 +1,5 @@
-"""``python -m lessons`` lists the lessons; ``python -m lessons run NAME...`` runs some, each in a process of its own.
+"""``python -m lessons`` (or ``pydgm``, where it is installed) lists the lessons; ``python -m lessons run NAME...`` runs some,
+each in a process of its own.
 
 Without a name ``run`` is the tour: five lessons, one of each family.
 """
@@ -18,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from pydgm import files
+from pydgm.errors import to_install
 from pydgm.files import closed_pipe
 from pydgm.lesson import add_options, status
 from pydgm.lesson.claims import as_markdown
@@ -43,19 +45,25 @@ def _settings(script: Path) -> dict[str, float]:
     return next((ast.literal_eval(keyword.value) for keyword in calls if keyword.arg == "settings"), {})
 
 
-def readme(known: dict[str, Path]) -> int:
-    """Each lesson's figure and claims, from its report, between the marks in README.md. Exit status 2 for quick runs."""
-    path, parts = HERE.parent / "README.md", []
+def figures(known: dict[str, Path]) -> int:
+    """Each lesson's figure and claims, from its report, between the marks in docs/figures.md. Exit status 2 for quick runs."""
+    path, parts = HERE.parent / "docs" / "figures.md", []
+    if not path.exists():
+        print("error: figures are for a clone of the project", file=sys.stderr)
+        return status.USAGE
     for name, script in known.items():
         short = name.rpartition("/")[2]
         report = json.loads((HERE.parent / "figures" / f"{short}.json").read_text(encoding="utf-8"))
         real = all(source["real"] for source in report["data"].values())
         changed = report["settings"] != _settings(script)
         if (report["mode"], report["seed"], real) != ("default", 0, True) or changed:
-            print(f"figures/{short}.json is of another run: the README shows seed 0, default, with real data", file=sys.stderr)
+            print(
+                f"figures/{short}.json is of another run: docs/figures.md shows seed 0, default, with real data",
+                file=sys.stderr,
+            )
             return 2
         where = f"`lessons/{name}.py`, {report['seconds']:.0f} s: {report['lecture']}, {report['figure']}."
-        picture = f"![{summary(script)}](figures/{short}.png)"
+        picture = f"![{summary(script)}](../figures/{short}.png)"
         parts.append("\n\n".join([f"### {summary(script)}", where, picture, as_markdown(report["claims"])]))
     text = path.read_text(encoding="utf-8")
     before, after = text.split("<!-- claims -->\n")[0], text.split("<!-- /claims -->")[1]
@@ -149,9 +157,10 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(argv: list[str] | None = None) -> int:
     """``python -m lessons``."""
-    parser = argparse.ArgumentParser(prog="python -m lessons", description=__doc__)
-    commands = parser.add_subparsers(dest="command", metavar="run | notebook | readme")
-    commands.add_parser("readme", help="put the claims of figures/*.json into README.md")
+    name = "pydgm" if Path(sys.argv[0]).stem == "pydgm" else "python -m lessons"
+    parser = argparse.ArgumentParser(prog=name, description=__doc__)
+    commands = parser.add_subparsers(dest="command", metavar="run | notebook | figures")
+    commands.add_parser("figures", help="put the claims of figures/*.json into docs/figures.md")
     runner = commands.add_parser("run", help="run lessons, check their claims, write figures/NAME.png and .json")
     runner.add_argument("-j", dest="jobs", type=_jobs, default=1, metavar="N", help="so many lessons at a time")
     writer = commands.add_parser("notebook", help="write lessons as Jupyter notebooks, notebooks/NAME.ipynb")
@@ -168,8 +177,8 @@ def run(argv: list[str] | None = None) -> int:
         for name, path in known.items():
             print(f"{name:<{width}}  {summary(path)}")
         return 0
-    if options.command == "readme":
-        return readme(known)
+    if options.command == "figures":
+        return figures(known)
     own = runner if options.command == "run" else writer
     if options.all and options.names:
         own.error("name the lessons, or --all of them")
@@ -183,12 +192,12 @@ def run(argv: list[str] | None = None) -> int:
         if options.live or options.resume:
             writer.error("--live and --resume are for run: a notebook shows its pictures as it goes")
         if importlib.util.find_spec("sphinx_gallery") is None:
-            writer.error('notebooks are made by sphinx-gallery: pip install -e ".[notebook]"')
+            writer.error(f"notebooks are made by sphinx-gallery: {to_install('notebook')}")
         return notebooks({name: known[name] for name in wanted}, shlex.join(passed_on), Path(options.out))
     if options.jobs > 1 and options.live:
         runner.error("--live shows one lesson at a time: without -j")
     if importlib.util.find_spec("matplotlib") is None:
-        runner.error('lessons draw with matplotlib: pip install -e ".[lessons]"')
+        runner.error(f"lessons draw with matplotlib: {to_install('lessons')}")
     passed_on += [f"--out={options.out}", *[f"--{option}" for option in ("live", "resume") if getattr(options, option)]]
     commands = {name: [sys.executable, "-m", "pydgm.lesson", str(known[name]), *passed_on] for name in wanted}
     codes = side_by_side(commands, options.jobs) if options.jobs > 1 else {}
@@ -208,6 +217,11 @@ def run(argv: list[str] | None = None) -> int:
     return max(failed.values(), default=status.HOLDS)
 
 
-if __name__ == "__main__":
+def program() -> int:
+    """The command ``pydgm``."""
     status.guard()
-    sys.exit(main())
+    return main()
+
+
+if __name__ == "__main__":
+    sys.exit(program())

@@ -5,11 +5,13 @@ from __future__ import annotations
 import functools
 import linecache
 import os
+import re
 import sys
 from types import CodeType
 from typing import NamedTuple
 
 _NOT_THE_CALLERS = ("pydgm", "numpy", "cupy", "array_api_strict")  # whose frames stand between the program and an error
+_OWN = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _FOLDERS = tuple(
     os.path.dirname(os.path.abspath(__file__)).removesuffix("pydgm") + f"{name}{os.sep}" for name in _NOT_THE_CALLERS
 )
@@ -20,6 +22,16 @@ def _is_library(file: str) -> bool:
     if file.startswith(("<compiled", "<frozen", "<__array_function__")):
         return True
     return file.startswith(_FOLDERS) or any(f"site-packages{os.sep}{name}{os.sep}" in file for name in _NOT_THE_CALLERS)
+
+
+def to_install(extra: str) -> str:
+    """What to type for the packages of an extra: its name in a clone, the packages where pydgm was installed otherwise."""
+    if os.path.exists(os.path.join(os.path.dirname(_OWN.rstrip(os.sep)), "setup.cfg")):
+        return f'pip install -e ".[{extra}]"'
+    from importlib import metadata
+
+    texts = [text for text in metadata.requires("pydgm") or [] if f'extra == "{extra}"' in text.replace("'", '"')]
+    return " ".join(["pip install", *[re.split(r"[^\w-]", text)[0] for text in texts]])
 
 
 def caller() -> str:
@@ -44,7 +56,6 @@ class Line(NamedTuple):
 
 
 _PLUMBING = ("autodiff", "backend", "compile", "checks.py", "errors.py", "lint.py", "random.py", "train.py", "trees.py")
-_OWN = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
 def trail(until: CodeType) -> tuple[Line, ...]:

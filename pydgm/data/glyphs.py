@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy
 
+from ..errors import to_install
 from .dataset import Dataset, Rows, split_off
 
 ALPHABETS = {
@@ -44,7 +45,7 @@ def _templates(characters: str) -> tuple[Bitmap, list[list[int]]]:
         matplotlib = importlib.import_module("matplotlib")
         ft2font = importlib.import_module("matplotlib.ft2font")
     except ImportError as error:
-        raise ImportError(f'dgm.data.glyphs draws with matplotlib\'s fonts ({error}): pip install -e ".[lessons]"') from None
+        raise ImportError(f"dgm.data.glyphs draws with matplotlib's fonts ({error}): {to_install('lessons')}") from None
     bitmaps: list[Bitmap] = []
     which: list[list[int]] = [[] for _ in characters]
     for face in _FACES:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy
 
-from ..errors import DataError
+from ..errors import DataError, to_install
 from . import published
 from .dataset import Dataset, Rows
 from .files import _folder
@@ -30,7 +30,7 @@ def omniglot(folder: str | os.PathLike[str], per_character: int = 20) -> Dataset
     try:
         pillow: Any = importlib.import_module("PIL.Image")
     except ImportError as error:
-        raise ImportError(f'dgm.data.omniglot reads PNG files with Pillow ({error}): pip install -e ".[lessons]"') from None
+        raise ImportError(f"dgm.data.omniglot reads PNG files with Pillow ({error}): {to_install('lessons')}") from None
     archives = sorted(_folder(folder).glob("*.zip"))
     if not archives:
         raise DataError(f"{folder} holds no zip file: wanted images_background.zip and images_evaluation.zip, or both in one")

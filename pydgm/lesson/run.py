@@ -30,7 +30,7 @@ import numpy
 
 from .. import backend, data, files
 from .. import train as training
-from ..errors import BackendError
+from ..errors import BackendError, to_install
 from ..random import Generator
 from ..train import State, Step
 from . import film
@@ -147,7 +147,7 @@ def start(
     except BackendError as error:
         refuse(error)
     except ImportError as error:
-        refuse(f'lessons need {error.name}: pip install -e ".[lessons]"')
+        refuse(f"lessons need {error.name}: {to_install('lessons')}")
     if program and not options.live:
         matplotlib.use("Agg")  # a picture in a file, also where there is no screen
     matplotlib.style.use(STYLE)

@@ -4,12 +4,13 @@
     def test_my_op(x):
         dgm.testing.check_grads(my_op, [x])
 
-``check_bijection`` does the same for the maps of a flow. The strategies need Hypothesis (``pip install -e ".[test]"``);
+``check_bijection`` does the same for the maps of a flow. The strategies need Hypothesis (``pip install hypothesis``);
 ``check_grads`` needs NumPy alone.
 """
 
 from typing import Any
 
+from ..errors import to_install
 from .bijections import Gaps, bijection_gaps, check_bijection
 from .gradients import check_grads, numerical_derivative
 
@@ -33,5 +34,5 @@ def __getattr__(name: str) -> Any:
     try:
         from . import strategies
     except ImportError as error:
-        raise ImportError(f'dgm.testing.{name} needs Hypothesis ({error}): pip install -e ".[test]"') from None
+        raise ImportError(f"dgm.testing.{name} needs Hypothesis ({error}): {to_install('lessons')}") from None
     return getattr(strategies, name)
