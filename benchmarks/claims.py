@@ -3,13 +3,14 @@
 ``python -m benchmarks claims [NAME ...] [--seeds 1000-1039] [--quick] [-j 2] [--out DIR]``. Reports that are in DIR already are
 not made again, so an interrupted survey goes on where it stopped. ``--write docs`` puts what they measured into
 docs/margins.json, and makes docs/margins.md and .png of all that is there, quick and default. What is there is not made again
-either, on any machine, as long as the lesson's script is the same to the letter (a change of the library alone is not noticed:
-delete the file to begin anew).
+either, on any machine, as long as the lesson's code is the same (a change of the library alone is not noticed: to begin anew,
+delete the file).
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
 import hashlib
 import json
 import os
@@ -96,7 +97,11 @@ def rows(reports: dict[int, dict[str, Any]]) -> Iterator[tuple[str, float, str]]
 
 
 def _digest(script: Path) -> str:
-    return hashlib.sha256(script.read_bytes()).hexdigest()[:16]
+    """Of its code: comments and the docstring may change."""
+    module = ast.parse(script.read_text(encoding="utf-8"))
+    if ast.get_docstring(module) is not None:
+        del module.body[0]
+    return hashlib.sha256(ast.unparse(module).encode()).hexdigest()[:16]
 
 
 def kept(script: Path, mode: str, path: Path = KEPT) -> dict[int, dict[str, Any]]:

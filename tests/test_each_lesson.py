@@ -41,7 +41,7 @@ def test_a_lesson_is_short_and_in_cells(script) -> None:
 
 @pytest.fixture(scope="module")
 def quick_report(tmp_path_factory) -> Callable[[Path], dict[str, Any]]:
-    """The report of a lesson's quick run, in this process, with another seed than the README's."""
+    """The report of a lesson's quick run, in this process, with another seed than that of docs/figures.md."""
     made: dict[Path, dict[str, Any]] = {}
 
     def report(script: Path) -> dict[str, Any]:
@@ -60,13 +60,13 @@ def quick_report(tmp_path_factory) -> Callable[[Path], dict[str, Any]]:
 
 @pytest.mark.parametrize("script", LESSONS, ids=lambda path: path.stem)
 def test_a_lesson_holds_its_claims_quickly(script, quick_report) -> None:
-    """Its text is readable from the back row, its sentences are in the README, and are those of the default run."""
+    """Its text is readable from the back row, its sentences are in docs/figures.md, and are those of the default run."""
     report = quick_report(script)
     assert report["status"] == 0, [claim for claim in report["claims"] if not claim["holds"]]
     assert report["seconds"] < 30  # far above the ten that it takes: this is no benchmark
     assert report["smallest_text"] >= 0.025
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    section = readme.split(f"figures/{script.stem}.png")[1].split("###")[0].split("<!--")[0]
+    shown = (ROOT / "docs" / "figures.md").read_text(encoding="utf-8")
+    section = shown.split(f"figures/{script.stem}.png")[1].split("###")[0].split("<!--")[0]
     promised = {line.strip("| ").split(" | ")[0] for line in section.splitlines() if line.startswith("| ")}
     only_quick = {"grammar: the rule at test time helps on A-but-B: least gain over seeds, points"}  # where reviews are at hand
     assert {claim["claim"].replace("|", "\\|") for claim in report["claims"]} - only_quick <= promised

@@ -134,9 +134,9 @@ else:
 
 # %%
 # ``--full``: 20 seeds, 300 numbers a word, 100 filters of each width, and all phrases of the training sentences: about 100
-# minutes on two cores (README has the numbers). The paper reports, with word vectors learned elsewhere (word2vec), 87.2 for
-# the base network (Kim's table has the same, and 82.7 for random vectors, which are ours), 89.3 for the teacher; for the
-# student 88.8 from memory, while the authors' own page has 88.7 with 89.3.
+# minutes on two cores (docs/figures.md has the numbers). The paper reports, with word vectors learned elsewhere (word2vec),
+# 87.2 for the base network (Kim's table has the same, and 82.7 for random vectors, which are ours), 89.3 for the teacher; for
+# the student 88.8 from memory, while the authors' own page has 88.7 with 89.3.
 
 # %%
 # What to try next
