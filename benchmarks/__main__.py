@@ -82,7 +82,7 @@ def main(argv: list[str] | None = None) -> int:
         return likelihood.main(argv[1:])
     if argv[:1] == ["modes"]:
         return modes.main(argv[1:])
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.split("\n\n")[0])
     parser.add_argument(
         "what", nargs="?", choices=["race", "likelihood", "claims", "modes"], default="race", help="default: race"
     )

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -128,24 +129,28 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 def main(argv: list[str]) -> int:
     """Exit status 2 for options that cannot be."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks modes", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--data", nargs="*", choices=list(DATA), default=list(DATA), help="default: both")
-    parser.add_argument("--packs", nargs="*", type=int, choices=(1, 2, 4), default=[1, 2], help="samples that D sees at once")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks modes", description=(__doc__ or "").split("\n\n")[1])
+    parser.add_argument("--data", nargs="+", choices=list(DATA), default=list(DATA), help="default: both")
+    parser.add_argument("--packs", nargs="+", type=int, choices=(1, 2, 4), default=[1, 2], help="samples that D sees at once")
     parser.add_argument("--seeds", type=int, default=10, help="runs of each (default %(default)s)")
     parser.add_argument("--passes", type=int, default=400, help="of the paper's 400 (default: all)")
-    parser.add_argument("--runs", type=Path, default=Path("build/modes"), help="where runs are kept (default %(default)s)")
+    parser.add_argument("--keep", type=Path, default=Path("build/modes"), help="where runs are kept (default %(default)s)")
     parser.add_argument("--json", type=Path, default=KEPT, help="where what is measured is kept (default %(default)s)")
     options = parser.parse_args(argv)
     if options.seeds < 1 or options.passes < 1:
         parser.error("--seeds, --passes: wanted 1 or more")
-    rows = json.loads(options.json.read_text(encoding="utf-8")) if options.json.exists() else []
-    by_run = {(row["data"], row["pack"], row["seed"], row["passes"]): row for row in rows}
+    try:
+        rows = json.loads(options.json.read_text(encoding="utf-8")) if options.json.exists() else []
+        by_run = {(row["data"], row["pack"], row["seed"], row["passes"]): row for row in rows}
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        print(f"error: {options.json} is no file of results: {error}", file=sys.stderr)
+        return 2
     last = max(mark for mark in MARKS if mark <= options.passes)
     for seed in range(options.seeds):
         for key in [(name, pack, seed) for name in options.data for pack in options.packs]:
             if (*key, last) in by_run:
                 continue
-            by_run |= {(*key, row["passes"]): row for row in measure(*key, options.passes, options.runs)}
+            by_run |= {(*key, row["passes"]): row for row in measure(*key, options.passes, options.keep)}
             text = (
                 json.dumps([by_run[each] for each in sorted(by_run)], indent=1, allow_nan=False)
                 .replace("\n  ", " ")

@@ -21,9 +21,10 @@ from pathlib import Path
 from pydgm import files
 from pydgm.errors import to_install
 from pydgm.files import closed_pipe
-from pydgm.lesson import add_options, status
+from pydgm.lesson import add_options, exercise, status
 from pydgm.lesson.claims import as_markdown
 from pydgm.lesson.notebook import notebook
+from pydgm.lesson.run import seed
 
 HERE = Path(__file__).parent
 TOUR = ["rbm_contrastive_divergence", "vae_reparameterization", "planar_flow", "gan_vs_wgan", "rule_distillation"]
@@ -75,9 +76,13 @@ def figures(known: dict[str, Path]) -> int:
 def notebooks(wanted: dict[str, Path], options: str, out: Path) -> int:
     """Write OUT/NAME.ipynb for each. Exit status 2 where another notebook of that name is there: it may be somebody's work."""
     made = {f"{path.stem}.ipynb": json.dumps(notebook(path, options), indent=1) + "\n" for path in wanted.values()}
-    there = [name for name, text in made.items() if (out / name).exists() and (out / name).read_text("utf-8") != text]
+    there = [name for name, text in made.items() if (out / name).exists() and not _is_text(out / name, text)]
     if there:
-        print(f"error: {out} has another {', '.join(there)}: take another --out, or delete it", file=sys.stderr)
+        print(
+            f"error: {out} has another {', '.join(there)}: take another --out, or delete it (mode and seed can be changed in "
+            "its first cell)",
+            file=sys.stderr,
+        )
         return status.USAGE
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -87,6 +92,34 @@ def notebooks(wanted: dict[str, Path], options: str, out: Path) -> int:
         return status.USAGE
     print("\n".join(str(out / name) for name in made))
     return status.HOLDS
+
+
+def exercises(names: list[str], seed: int, out: Path) -> int:
+    """Write OUT/NAME.py, where a student is to write, and OUT/test_NAME.py, which judges it. What is there stays."""
+    made = {}
+    for name in names:
+        task = exercise.load(name, seed)
+        made |= {f"{name}.py": task.stub, f"test_{name}.py": task.tests}
+    there = [name for name, text in made.items() if (out / name).exists() and not _is_text(out / name, text)]
+    if there:
+        print(f"error: {out} has {', '.join(there)}, maybe with work in it: take another --out", file=sys.stderr)
+        return status.USAGE
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        files.write(out, {name: lambda file, text=text: file.write(text.encode()) for name, text in made.items()})
+    except OSError as error:
+        print(f"error: cannot write into {out}: {error.strerror}", file=sys.stderr)
+        return status.USAGE
+    print("\n".join(str(out / f"{name}.py") for name in names))
+    print(f"write where it says TODO, then: python -m pytest {out}")
+    return status.HOLDS
+
+
+def _is_text(path: Path, text: str) -> bool:
+    try:
+        return path.read_text(encoding="utf-8") == text
+    except (OSError, UnicodeDecodeError):
+        return False
 
 
 def outlast(command: list[str], live: bool = False) -> int:
@@ -131,7 +164,8 @@ def side_by_side(commands: dict[str, list[str]], jobs: int) -> dict[str, int]:
 
 def _in_words(options: argparse.Namespace) -> list[str]:
     """Mode, seed, backend, data and settings, as a lesson takes them."""
-    given = {option: getattr(options, option) for option in ("seed", "backend", "data")}
+    data = None if options.data is None else os.path.abspath(options.data)
+    given = {"seed": options.seed, "backend": options.backend, "data": data}
     words = [f"--{option}={value}" for option, value in given.items() if value is not None]
     mode = [f"--{options.mode}"] if options.mode != "default" else []
     return [*mode, *words, *[f"--set={key}={value}" for key, value in options.set]]
@@ -159,7 +193,16 @@ def run(argv: list[str] | None = None) -> int:
     """``python -m lessons``."""
     name = "pydgm" if Path(sys.argv[0]).stem == "pydgm" else "python -m lessons"
     parser = argparse.ArgumentParser(prog=name, description=__doc__)
-    commands = parser.add_subparsers(dest="command", metavar="run | notebook | figures")
+    commands = parser.add_subparsers(dest="command", metavar="run | notebook | exercise | figures")
+    tasks = exercise.scripts()
+    teacher = commands.add_parser(
+        "exercise", help="write exercises that grade themselves: exercises/NAME.py; no name: list them"
+    )
+    teacher.add_argument("names", nargs="*", metavar="NAME", choices=[[], *tasks], help=", ".join(tasks))
+    teacher.add_argument("--seed", type=seed, default=0, metavar="N", help="chooses the variant (default 0)")
+    teacher.add_argument(
+        "--out", type=Path, default=Path("exercises"), metavar="DIR", help="where they go (default exercises/)"
+    )
     commands.add_parser("figures", help="put the claims of figures/*.json into docs/figures.md")
     runner = commands.add_parser("run", help="run lessons, check their claims, write figures/NAME.png and .json")
     runner.add_argument("-j", dest="jobs", type=_jobs, default=1, metavar="N", help="so many lessons at a time")
@@ -167,8 +210,7 @@ def run(argv: list[str] | None = None) -> int:
     for each in (runner, writer):
         each.add_argument("names", nargs="*", metavar="NAME", help="gan_vs_wgan, or adversarial/gan_vs_wgan; none: the tour")
         each.add_argument("--all", action="store_true", help="every lesson")
-        add_options(each)
-    writer.set_defaults(out="notebooks")
+        add_options(each, *(() if each is runner else ("notebooks", "where notebooks go")))
     argv = sys.argv[1:] if argv is None else argv
     options = parser.parse_args(argv)
     known = scripts()
@@ -179,6 +221,12 @@ def run(argv: list[str] | None = None) -> int:
         return 0
     if options.command == "figures":
         return figures(known)
+    if options.command == "exercise":
+        width = max(map(len, tasks))
+        if not options.names:
+            print("\n".join(f"{name:<{width}}  {exercise.summary(path)}" for name, path in tasks.items()))
+            return status.HOLDS
+        return exercises(options.names, options.seed, options.out)
     own = runner if options.command == "run" else writer
     if options.all and options.names:
         own.error("name the lessons, or --all of them")
@@ -193,6 +241,12 @@ def run(argv: list[str] | None = None) -> int:
             writer.error("--live and --resume are for run: a notebook shows its pictures as it goes")
         if importlib.util.find_spec("sphinx_gallery") is None:
             writer.error(f"notebooks are made by sphinx-gallery: {to_install('notebook')}")
+        if options.data and not Path(options.data).is_dir():
+            writer.error(f"--data {options.data}: there is no such folder")
+        for key, _ in options.set:
+            strange = [name for name in wanted if key not in _settings(known[name])]
+            if strange:
+                writer.error(f"--set {key}: {', '.join(strange)} has no such setting")
         return notebooks({name: known[name] for name in wanted}, shlex.join(passed_on), Path(options.out))
     if options.jobs > 1 and options.live:
         runner.error("--live shows one lesson at a time: without -j")
@@ -213,7 +267,7 @@ def run(argv: list[str] | None = None) -> int:
     for name, code in failed.items():
         print(f"not so: {name}: {status.NAMES.get(code, f'exit status {code}')}")
     if not failed:
-        print(f"all claims hold in {len(codes)} lessons")
+        print(f"all claims hold in {len(codes)} lesson{'' if len(codes) == 1 else 's'}")
     return max(failed.values(), default=status.HOLDS)
 
 

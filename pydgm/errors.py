@@ -55,6 +55,7 @@ class Line(NamedTuple):
     begins: int  # the function's first line
 
 
+_COMPREHENSIONS = ("<listcomp>", "<genexpr>", "<dictcomp>", "<setcomp>")
 _PLUMBING = ("autodiff", "backend", "compile", "checks.py", "errors.py", "lint.py", "random.py", "train.py", "trees.py")
 
 
@@ -64,13 +65,15 @@ def trail(until: CodeType) -> tuple[Line, ...]:
     innermost one outside stands for it."""
     lines: list[Line] = []
     inside, own, frame = True, False, sys._getframe(1)
+    within = "", 0  # the line of a comprehension, which counts for the function that it stands in
     while frame is not None and (inside or not own):
         code = frame.f_code
-        file = code.co_filename
-        programs = not _is_library(file) and file != "<string>"
-        if programs or (inside and file.startswith(_OWN) and not file[len(_OWN) :].startswith(_PLUMBING)):
+        file, number = code.co_filename, within[1] if within[0] == code.co_filename else frame.f_lineno
+        programs = not _is_library(file) and (file, code.co_name) != ("<string>", "__init__")  # a dataclass's own
+        within = (file, number) if code.co_name in _COMPREHENSIONS else ("", 0)
+        if not within[0] and (programs or (inside and file.startswith(_OWN) and not file[len(_OWN) :].startswith(_PLUMBING))):
             name = getattr(code, "co_qualname", code.co_name).replace("<locals>.", "")  # Python 3.10 has no such name
-            lines.append(Line(file, frame.f_lineno, name, code.co_firstlineno))
+            lines.append(Line(file, number, name, code.co_firstlineno))
         inside, own = inside and code is not until, own or programs
         frame = frame.f_back  # type: ignore[assignment]
     return tuple(reversed(lines))

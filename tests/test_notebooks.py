@@ -76,6 +76,9 @@ def test_a_notebook_that_is_there_is_kept(tmp_path, capsys) -> None:
     assert "another earth_mover.ipynb" in capsys.readouterr().err
     assert somebodys.read_text() == "{}"
     assert not (tmp_path / "new" / "short_chains.ipynb").exists()  # all or none
+    somebodys.unlink()
+    somebodys.mkdir()
+    assert main(command) == 2
 
 
 @pytest.mark.parametrize(
@@ -83,6 +86,8 @@ def test_a_notebook_that_is_there_is_kept(tmp_path, capsys) -> None:
     [
         (["notebook", "gan_vs_wgen"], "no lesson gan_vs_wgen"),
         (["notebook", "gan_vs_wgan", "--live"], "--live and --resume are for run"),
+        (["notebook", "gan_vs_wgan", "--set", "distanse=2"], "--set distanse: adversarial/gan_vs_wgan has no such setting"),
+        (["notebook", "gan_vs_wgan", "--data", "no/where"], "--data no/where: there is no such folder"),
         (["notebook", "gan_vs_wgan", "--out", "setup.cfg/a"], "cannot write into setup.cfg/a: Not a directory"),
     ],
 )
@@ -104,9 +109,13 @@ def test_options_of_a_notebook(monkeypatch, tmp_path, capsys) -> None:
         try:
             run = lesson.start("energy/short_chains", "...", "L0", "Figure 0", settings={"rate": 0.2})
             assert (run.mode, run.seed, run.settings) == ("quick", 5, {"rate": 0.5})
-            lesson.options("--seed=five")
-            with pytest.raises(SystemExit):
-                lesson.start("energy/short_chains", "...", "L0", "Figure 0")
+            for text, said in (
+                ("--seed=five", "a seed is an integer from 0"),
+                ("--quick 'unclosed", "No closing quotation"),
+                ("--quik", "unrecognized arguments"),
+                ("--live", "for the command line"),
+            ):
+                with pytest.raises(ValueError, match=said):
+                    lesson.options(text)
         finally:
             lesson.options("")
-    assert "a seed is an integer from 0" in capsys.readouterr().err

@@ -32,9 +32,9 @@ class Page(html.parser.HTMLParser):
             self.open.append(tag)
         if tag in ("aside", "main"):
             self.side = tag
-        if tag == "div" and self.side == "aside":
+        if tag == "div" and self.side == "aside" and "id" in given:
             self.left.append({"id": given["id"], "head": self.heads[-1]})
-        if tag == "div" and self.side == "main":
+        if tag == "div" and self.side == "main" and "data-of" in given:
             self.right.append({"kind": given["class"].split()[1], "of": given["data-of"].split()})
         self.within = given.get("class", tag) if tag != "code" else "code"
 
@@ -92,7 +92,7 @@ def test_each_line_stands_beside_where_it_came_from(logistic, tmp_path) -> None:
     assert came_from["matmul"] == came_from["w_grad"] == came_from["b_grad"] == "logits = X @ w + b"
     assert came_from["new_0"] == "return w - 0.1 * gw, b - 0.1 * gb"
     kinds = {row["code"].split(" = ")[0]: row["kind"] for row in seen.right}
-    assert (kinds["matmul"], kinds["w_grad"], kinds["new_0"]) == ("value", "gradient", "value")
+    assert (kinds["matmul"], kinds["w_grad"], kinds["new_0"]) == ("value", "gradient", "update")
     (product,) = [row for row in seen.right if row["code"].startswith("matmul =")]
     assert (product["shape"], product["size"]) == ("50 × 1 float32", "200 B")
     assert not re.search(r"https?:|src=|@import|url\(", (tmp_path / "step.html").read_text(encoding="utf-8"))
@@ -156,6 +156,56 @@ def test_what_is_written_is_text(tmp_path) -> None:
     (tmp_path / "gone.py").unlink()
     linecache.clearcache()
     assert Page(page(step._program, "f")).right
+
+
+def in_a_comprehension(x):
+    parts = [
+        dgm.exp(x * k)
+        for k in (1.0, 2.0)
+    ]  # fmt: skip
+    return sum((dgm.sin(p) for p in parts), 0.0) + (lambda y: dgm.cos(y))(x)
+
+
+def never_called():
+    return "never called"
+
+
+def test_comprehensions_and_lambdas_stand_in_their_function() -> None:
+    step = dgm.compile(in_a_comprehension)
+    step(X)
+    seen = Page(page(step._program, "step"))
+    assert seen.heads == [f"{Path(__file__).name}: in_a_comprehension"]
+    assert len({line["id"] for line in seen.left}) == len(seen.left) == len(of_source(in_a_comprehension))
+    assert not any("never" in line["code"] for line in seen.left)
+    assert all(len(set(row["of"])) == len(row["of"]) >= 1 for row in seen.right[:-1])
+
+
+@pytest.mark.parametrize("f", [lambda x: x, lambda x: None, lambda x: 2.0], ids=["itself", "nothing", "a number"])
+def test_programs_without_a_line(f) -> None:
+    step = dgm.compile(f)
+    step(X)
+    assert [row["kind"] for row in Page(page(step._program, "step")).right] == ["end"]
+
+
+def test_a_program_that_fails_on_other_numbers_has_no_times() -> None:
+    step = dgm.compile(dgm.cholesky)
+    step(np.eye(3))
+    text = page(step._program, "step")
+    assert "not measured: LinAlgError on random numbers" in text
+    assert Page(text).right
+
+
+def test_code_that_stands_in_no_file(tmp_path) -> None:
+    space: dict = {}
+    exec("import pydgm as dgm\nf = dgm.compile(lambda x: dgm.exp(x))", space)
+    space["f"](X)
+    assert "(its source is not at hand)" in page(space["f"]._program, "f")
+
+
+def test_without_compilation_there_is_nothing_to_show(tmp_path) -> None:
+    step = dgm.compile(descend)
+    with dgm.eager(), pytest.raises(TraceError, match="compilation is switched off"):
+        step.show(tmp_path / "step.html")
 
 
 def test_before_there_is_a_program(tmp_path) -> None:

@@ -1,4 +1,4 @@
-"""The graph of a function: which operation takes what from which, as a picture. ``dgm.graph(f)(*args)``."""
+"""The graph of a function, along which its derivative goes: which operation takes what from which. ``dgm.graph(f)(*args)``."""
 
 from __future__ import annotations
 
@@ -64,25 +64,26 @@ class Graph(NamedTuple):
 
 
 def graph(f: Callable[..., Any]) -> Callable[..., Graph]:
-    """The graph of what ``f`` computes: ``dgm.graph(f)(*args)``.
+    """The graph along which ``f`` is differentiated: ``dgm.graph(f)(*args)``.
 
-    Arrays of floats in the arguments are its inputs, under the names of parameters and fields; all else is a constant. Of
-    ``dgm.grad(f)`` it is the graph of the gradient. Raises :class:`~pydgm.errors.ArgumentError` where the result does not
-    depend on any of the inputs.
+    Arrays of floats in the arguments are its inputs, under the names of parameters and fields. All else is a constant, also
+    what no derivative goes through: a comparison, ``stop_gradient``, a draw. Of ``dgm.grad(f)`` it is the graph of the
+    gradient. Raises :class:`~pydgm.errors.ArgumentError` where no derivative leads from the result to an input.
     """
 
     @wraps(f)
-    def drawn(*args: Any) -> Graph:
+    def drawn(*args: Any, **named: Any) -> Graph:
         level = next(levels)
-        leaves, structure = trees.flatten(args)
+        leaves, structure = trees.flatten((args, named))
         lifted = [_lifted(x, level) for x in leaves]
         names = dict(zip(map(id, lifted), _names(f, structure), strict=True))
-        result = f(*trees.unflatten(structure, lifted))
+        args, named = trees.unflatten(structure, lifted)
+        result = f(*args, **named)
         outputs, out_structure = trees.flatten(result)
         tensors = [x for x in outputs if type(x) is Tensor and x.level == level]
         if not tensors:
             raise ArgumentError(
-                f"graph: the result, {shape_text(result)}, does not depend on an array of floats that f is given"
+                f"graph: no derivative leads from the result, {shape_text(result)}, to an array that f is given"
             )
         vertices: list[Vertex] = []
         edges: list[tuple[int, int]] = []
@@ -90,20 +91,20 @@ def graph(f: Callable[..., Any]) -> Callable[..., Graph]:
         for x in _in_order(tensors, level):
             op = x.operation
             taken = [(i, a) for i, a in enumerate(x.args) if op is None or op.variadic or _is_value(a, op, i)]
-            sources = [_place(a, place, vertices, level) for _, a in taken]
+            sources = [_place(a, place, vertices, level, names) for _, a in taken]
             place[id(x)] = len(vertices)
             edges += [(source, len(vertices)) for source in sources]
             if op is None:
                 vertices.append(Vertex("input", names.get(id(x), "input"), tuple(x.shape)))
             else:
                 own = {i for i, _ in taken}
-                options = [str(a) for i, a in enumerate(x.args) if i not in own]
+                options = [_option(a) for i, a in enumerate(x.args) if i not in own]
                 options += [f"{key}={value}" for key, value in x.params.items() if not is_array(value)]
                 vertices.append(Vertex("operation", "\n".join([op.name.strip("_"), *options]), tuple(x.shape)))
         for x, name in zip(outputs, trees.paths(out_structure, "result"), strict=True):
-            if type(x) is Tensor and x.level == level:
-                edges.append((place[id(x)], len(vertices)))
-                vertices.append(Vertex("result", name, ()))
+            source = _place(x, place, vertices, level, names)
+            edges.append((source, len(vertices)))
+            vertices.append(Vertex("result", name, ()))
         return Graph(vertices, edges)
 
     return drawn
@@ -117,12 +118,18 @@ def _lifted(x: Any, level: int) -> Any:
 def _names(f: Callable[..., Any], structure: trees.Structure) -> list[str]:
     """``model.layers[0].weight``: of each leaf, from the parameters' names and the models' fields."""
     try:
-        parameters = list(inspect.signature(f).parameters)
+        parameters = list(inspect.signature(f).parameters.values())
     except (TypeError, ValueError):  # a builtin has no signature
         parameters = []
+    last = [p.name for p in parameters if p.kind is p.VAR_POSITIONAL]
+    plain = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    positional, named = structure.children
     names: list[str] = []
-    for i, child in enumerate(structure.children):
-        names += trees.paths(child, parameters[i] if i < len(parameters) else f"argument_{i}")
+    for i, child in enumerate(positional.children):
+        more = f"{last[0]}[{i - len(plain)}]" if last else f"argument_{i}"
+        names += trees.paths(child, plain[i] if i < len(plain) else more)
+    for key, child in zip(named.keys, named.children, strict=True):
+        names += trees.paths(child, str(key))
     return names
 
 
@@ -149,9 +156,23 @@ def _is_value(x: Any, op: Operation, i: int) -> bool:
     return type(x) is Tensor or is_array(x) or (type(x) in (int, float, complex) and i < len(op.vjps))
 
 
-def _place(x: Any, place: dict[int, int], vertices: list[Vertex], level: int) -> int:
-    """Where an argument stands; a constant is entered here."""
+def _place(x: Any, place: dict[int, int], vertices: list[Vertex], level: int, names: dict[int, str]) -> int:
+    """Where a value stands; a constant is entered here, by its name, or by its number."""
     if type(x) is Tensor and x.level == level:
         return place[id(x)]
-    vertices.append(Vertex("constant", "constant" if hasattr(x, "shape") else f"{x:.6g}", tuple(getattr(x, "shape", ()))))
+    shape, name = tuple(getattr(x, "shape", ())), names.get(id(x), "constant") if is_array(x) else "constant"
+    while type(x) is Tensor:  # of a transformation around
+        x = x.value
+    if shape == () and name == "constant":
+        name = f"{float(backend.to_numpy(x)):.6g}" if is_array(x) else f"{x:.6g}" if isinstance(x, float) else str(x)
+    vertices.append(Vertex("constant", name, shape))
     return len(vertices) - 1
+
+
+def _option(x: Any) -> str:
+    """An index as one writes it, anything else as it is."""
+    if isinstance(x, tuple) and any(isinstance(k, slice) or k is Ellipsis for k in x):
+        return f"[{', '.join(map(_option, x))}]"
+    if isinstance(x, slice):
+        return ":".join("" if end is None else str(end) for end in (x.start, x.stop, x.step)[: 2 + (x.step is not None)])
+    return "..." if x is Ellipsis else str(x)

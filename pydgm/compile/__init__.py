@@ -70,6 +70,7 @@ class Compiled:
         self._latest: Program | None = None
         self._lock = threading.Lock()  # a program's buffers serve one call at a time
         self.__doc__, self.__name__ = function.__doc__, getattr(function, "__name__", "function")
+        self.__wrapped__ = function  # whose parameters it has
 
     @property
     def calls(self) -> int:
@@ -109,7 +110,13 @@ class Compiled:
     @property
     def _program(self) -> Program:
         if self._latest is None:
-            raise TraceError(f"{self.__name__} has no program yet: it is recorded when it is first called")
+            off = _eager.get() or not backend.xp.library.compiles
+            why = (
+                "compilation is switched off, or the array library is not NumPy"
+                if off
+                else "it is recorded when it is first called"
+            )
+            raise TraceError(f"{self.__name__} has no program{'' if off else ' yet'}: {why}")
         return self._latest
 
     def __call__(self, *args: Any, **named: Any) -> Any:

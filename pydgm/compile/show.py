@@ -14,7 +14,7 @@ import linecache
 import math
 import textwrap
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ import numpy
 from ..errors import Line
 from .emit import Row
 from .program import Program
-from .traced import Draw, Node
+from .traced import Draw, Node, nodes_in
 
 PAGE = Path(__file__).with_name("show.html")
 SECONDS = 0.5  # for measuring
@@ -45,14 +45,14 @@ def microseconds(program: Program) -> list[float]:
     end = time.perf_counter() + SECONDS
     try:
         with numpy.errstate(all="ignore"):
-            while len(each) < 5 or (time.perf_counter() < end and len(each) < 1000):
+            while not each or (time.perf_counter() < end and len(each) < 1000):
                 marks.clear()
                 space["program"](*[_like(node, rng) for node in program.inputs])
                 each.append([b - a for a, b in itertools.pairwise(marks)])
     finally:
         for generator, state in states:
             generator.restore(state)
-    own = min(map(min, each))  # of a comment: what looking at the clock takes
+    own = min(itertools.chain.from_iterable(each), default=0.0)  # of a comment: what looking at the clock takes
     return [float(ns) / 1000.0 for ns in numpy.maximum(numpy.median(each, axis=0) - own, 0.0)] + [0.0]
 
 
@@ -65,15 +65,26 @@ def _like(node: Node, rng: numpy.random.Generator) -> Any:
     return numpy.zeros(node.shape, node.dtype)
 
 
-def kind(row: Row) -> str:
-    """What a line is for."""
-    if row.step is None:
-        return "end"
-    if isinstance(row.step.function, Draw):
-        return "noise"
-    if row.step.out.line.startswith("derivative of "):
-        return "gradient"
-    return "update" if any(Path(line.file).name == "optim.py" for line in row.step.out.trail) else "value"
+def kinds(rows: Iterable[Row]) -> Iterator[str]:
+    """What each line is for. An update takes a gradient, or what an update on the same line made of one."""
+    made: dict[int, tuple[str, Line | None]] = {}
+    for row in rows:
+        if row.step is None:
+            yield "end"
+            continue
+        out = row.step.out
+        place = out.trail[-1] if out.trail else None
+        from_gradients = [made.get(id(x), ("", None)) for x in nodes_in((row.step.args, row.step.kwargs))]
+        if isinstance(row.step.function, Draw):
+            kind = "noise"
+        elif out.line.startswith("derivative of "):
+            kind = "gradient"
+        elif place is not None and Path(place.file).name == "optim.py":
+            kind = "update"
+        else:
+            kind = "update" if any(k == "gradient" or (k == "update" and at == place) for k, at in from_gradients) else "value"
+        made[id(out)] = kind, place
+        yield kind
 
 
 def _of_library(line: Line) -> bool:
@@ -87,14 +98,24 @@ def blocks(trails: Iterable[tuple[Line, ...]]) -> list[tuple[str, list[tuple[Lin
     for line in itertools.chain.from_iterable(trails):
         functions.setdefault((line.file, line.function, line.begins), set()).add(line.number)
     for (file, function, begins), used in functions.items():
-        code = [] if function == "<module>" else inspect.getblock(linecache.getlines(file)[begins - 1 :])
-        used |= {begins + i for i in range(len(code))} - {begins + i for i in _docstring(code)}
-    made = []
-    for (file, function, begins), numbers in functions.items():
-        if not any(other[0] == file and numbers < more for other, more in functions.items()):  # a lambda inside of another
-            lines = [(Line(file, n, function, begins), linecache.getline(file, n).rstrip()) for n in sorted(numbers)]
-            made.append((Path(file).name + ("" if function == "<module>" else f": {function}"), lines))
-    return sorted(made, key=lambda block: _of_library(block[1][0][0]))
+        if function.endswith("<lambda>"):
+            used |= set(range(begins, max(used) + 1))
+        elif function != "<module>":
+            code = inspect.getblock(linecache.getlines(file)[begins - 1 :])
+            used |= {begins + i for i in range(len(code))} - {begins + i for i in _docstring(code)}
+    made: list[tuple[str, list[tuple[Line, str]]]] = []
+    shown: set[tuple[str, int]] = set()
+    for (file, function, begins), numbers in sorted(functions.items(), key=lambda block: -len(block[1])):
+        new = sorted(n for n in numbers if (file, n) not in shown)  # a function inside of another stands there
+        shown |= {(file, n) for n in new}
+        lines = [
+            (Line(file, n, function, begins), linecache.getline(file, n).rstrip() or "(its source is not at hand)") for n in new
+        ]
+        if lines:
+            name = "notebook cell" if "ipykernel" in file else Path(file).name
+            made.append((name + ("" if function == "<module>" else f": {function}"), lines))
+    order = {key[:2]: i for i, key in enumerate(functions)}
+    return sorted(made, key=lambda block: (_of_library(block[1][0][0]), order[block[1][0][0].file, block[1][0][0].function]))
 
 
 def _docstring(code: list[str]) -> range:
@@ -109,7 +130,11 @@ def _docstring(code: list[str]) -> range:
 
 def page(program: Program, title: str) -> str:
     """The page, as HTML."""
-    rows = list(zip(program.written.rows, microseconds(program), strict=True))
+    try:
+        times, of_times = microseconds(program), "median, on random numbers of these shapes"
+    except Exception as error:  # a decomposition of what has none, say: times are for comfort
+        times, of_times = [0.0] * len(program.written.rows), f"not measured: {type(error).__name__} on random numbers"
+    rows = list(zip(program.written.rows, times, strict=True))
     rows = [(row, us) for row, us in rows if not row.text.startswith("#")]
     functions = blocks(row.step.out.trail for row, _ in rows if row.step)
     marks = {line[:2]: f"L{i}" for i, line in enumerate(dict.fromkeys(line for _, some in functions for line, _ in some))}
@@ -122,20 +147,26 @@ def page(program: Program, title: str) -> str:
             left.append(f'<div class="line" id="{marks[line[:2]]}">{text}</div>')
         left.append("</section>")
     most, right, before = max(us for _, us in rows) or 1.0, [], ("", "")
-    for row, us in rows:
+    for (row, us), kind in zip(rows, kinds(row for row, _ in rows), strict=True):
         node = row.step.out if row.step else None
-        way = " ".join(marks[line[:2]] for line in node.trail) if node else ""
+        way = " ".join(dict.fromkeys(marks[line[:2]] for line in node.trail)) if node else ""
         shape, size = ("", "") if node is None or not node.array else (_shape(node), _bytes(node))
-        style = f"line {kind(row)}{'' if (way, kind(row)) == before else ' next'}"
-        before = way, kind(row)
+        style = f"line {kind}{'' if (way, kind) == before else ' next'}"
+        before = way, kind
         cells = [
             f'<span class="time" style="--share:{100.0 * us / most:.1f}%">{us:.1f}</span>',
-            f'<span class="shape">{shape}</span><span class="size">{size}</span><code>{escape(row.text)}</code>',
+            f'<code>{escape(row.text)}</code><span class="shape">{shape}</span><span class="size">{size}</span>',
         ]
         right.append(f'<div class="{style}" data-of="{way}">{"".join(cells)}</div>')
     buffers = sum(x.nbytes for name, x in program.run.__globals__.items() if name.startswith("buffer_"))
-    facts = f"{len(rows) - 1} calls, {sum(us for _, us in rows):.0f} µs, {_amount(buffers)} of buffers"
-    parts = {"TITLE": escape(title), "FACTS": escape(facts), "LEFT": "\n".join(left), "RIGHT": "\n".join(right)}
+    facts = f"{len(rows) - 1} lines, {sum(us for _, us in rows):.0f} µs, {_amount(buffers)} of buffers"
+    parts = {
+        "TITLE": escape(title),
+        "TIMES": escape(of_times),
+        "FACTS": escape(facts),
+        "LEFT": "\n".join(left),
+        "RIGHT": "\n".join(right),
+    }
     text = PAGE.read_text(encoding="utf-8")
     for name, part in parts.items():
         text = text.replace(f"<!--{name}-->", part)

@@ -42,19 +42,17 @@ T = TypeVar("T")
 STYLE = Path(__file__).parent / "lecture.mplstyle"
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options that every lesson takes."""
+def add_options(parser: argparse.ArgumentParser, out: str = "figures", to: str = "where picture and numbers go") -> None:
+    """The options that every lesson takes. ``out`` is where results go unless one says otherwise, ``to`` what these are."""
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--quick", dest="mode", action="store_const", const="quick", help="under 10 seconds, fewer claims")
     mode.add_argument("--full", dest="mode", action="store_const", const="full", help="the paper's own network, up to hours")
-    parser.add_argument("--seed", type=_seed, default=0, metavar="N", help="of all random numbers (default 0)")
+    parser.add_argument("--seed", type=seed, default=0, metavar="N", help="of all random numbers (default 0)")
     parser.add_argument("--backend", choices=["numpy", "cupy"], help="array library (default: PYDGM_BACKEND, else numpy)")
     parser.add_argument(
         "--data", metavar="DIR", type=_place, help="folder of data sets (default: PYDGM_DATA, else what is at hand)"
     )
-    parser.add_argument(
-        "--out", metavar="DIR", type=_place, default="figures", help="where picture and numbers go (default figures/)"
-    )
+    parser.add_argument("--out", metavar="DIR", type=_place, default=out, help=f"{to} (default {out}/)")
     parser.add_argument(
         "--set",
         metavar="KEY=VALUE",
@@ -68,7 +66,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(mode="default")
 
 
-def _seed(text: str) -> int:
+def seed(text: str) -> int:
+    """Of ``--seed``."""
     if not text.isdecimal() or len(text) > 100:
         shown = text if len(text) <= 20 else f"{text[:20]}... ({len(text)} characters)"
         raise argparse.ArgumentTypeError(f"a seed is an integer from 0, of at most 100 digits, not {shown!r}")
@@ -109,8 +108,29 @@ _chosen: list[str] = []
 
 
 def options(text: str) -> None:
-    """For a notebook: what stands after ``python -m lessons run NAME`` elsewhere, "--quick --seed 3" say. Before ``start``."""
-    _chosen[:] = shlex.split(text)
+    """For a notebook: what stands after ``python -m lessons run NAME`` elsewhere, "--quick --seed 3" say. Before ``start``.
+
+    Raises ``ValueError`` for what no lesson takes, or what needs a terminal.
+    """
+    parser = _Strict(prog="lesson.options", add_help=False)
+    add_options(parser)
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise ValueError(f"lesson.options({text!r}): {error}") from None
+    chosen = parser.parse_args(words)
+    if chosen.live or chosen.resume:
+        raise ValueError(
+            "lesson.options: --live and --resume are for the command line: a notebook shows its pictures as it goes"
+        )
+    _chosen[:] = words
+
+
+class _Strict(argparse.ArgumentParser):
+    """Says what is wrong, and ends nothing."""
+
+    def error(self, message: str) -> Any:
+        raise ValueError(f"{self.prog}: {message}")
 
 
 def start(
