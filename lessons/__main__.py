@@ -229,7 +229,7 @@ def run(argv: list[str] | None = None) -> int:
         return exercises(options.names, options.seed, options.out)
     own = runner if options.command == "run" else writer
     if options.all and options.names:
-        own.error("name the lessons, or --all of them")
+        own.error("name the lessons to run, or --all of them")
     short = {name.rpartition("/")[2]: name for name in known}
     wanted = list(known) if options.all else [short.get(name, name) for name in options.names or TOUR]
     unknown = [name for name in wanted if name not in known]

@@ -187,7 +187,7 @@ def test_missing_backends_say_what_to_do() -> None:
         capture_output=True,
         text=True,
     )
-    assert re.search(r"cupy is not installed .*\.\[cuda12\]' in the clone of pydgm, or pass .numpy.", run.stderr)
+    assert re.search(r"cupy is not installed .*: pip install -e .\.\[cuda12\]., or pass .numpy.", run.stderr)
 
 
 def test_import_is_light() -> None:
