@@ -141,6 +141,13 @@ def test_the_elbo_is_unbiased_and_below() -> None:
     assert (exact < vae.quadrature(model, x, 300).log_prob).all()
 
 
+def test_each_image_has_a_noise_of_its_own() -> None:
+    """The same image twice: its two bounds have nothing to do with each other."""
+    model, x = small_vae()
+    drawn = np.stack([vae.elbo(model, dgm.concat([x[:1], x[:1]]), random(seed)) for seed in range(300)])
+    assert abs(np.corrcoef(drawn.T)[0, 1]) < 0.25  # by chance 0 +- 0.06
+
+
 def test_importance_sampling_comes_from_below_to_the_truth() -> None:
     """With a q that covers the posterior: N(0, 1.2^2), wider than the prior."""
     model, x = small_vae()
