@@ -150,6 +150,8 @@ def test_modes_and_how_evenly_they_are_covered() -> None:
     nowhere = metrics.modes(loc + 1.0, ring)
     assert nowhere[:3] == (0, 8, 0.0)
     assert math.isnan(nowhere.reverse_kl)
+    grid = data.grid_of_gaussians()  # on the ring, opposite modes could be taken for one another and nobody would see
+    assert metrics.modes(np.asarray(grid.components.base.loc), grid)[:3] == (25, 25, 1.0)
 
 
 def test_precision_and_recall() -> None:
