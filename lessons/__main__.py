@@ -69,20 +69,24 @@ def figures(known: dict[str, Path]) -> int:
     text = path.read_text(encoding="utf-8")
     before, after = text.split("<!-- claims -->\n")[0], text.split("<!-- /claims -->")[1]
     between = "\n\n".join(parts)
-    path.write_text(f"{before}<!-- claims -->\n{between}\n<!-- /claims -->{after}", encoding="utf-8")
+    text = f"{before}<!-- claims -->\n{between}\n<!-- /claims -->{after}"
+    files.write(path.parent, {path.name: lambda file: file.write(text.encode())})
     return 0
 
 
-def notebooks(wanted: dict[str, Path], options: str, out: Path) -> int:
-    """Write OUT/NAME.ipynb for each. Exit status 2 where another notebook of that name is there: it may be somebody's work."""
-    made = {f"{path.stem}.ipynb": json.dumps(notebook(path, options), indent=1) + "\n" for path in wanted.values()}
-    there = [name for name, text in made.items() if (out / name).exists() and not _is_text(out / name, text)]
+def write_new(out: Path, made: dict[str, str], otherwise: str) -> int:
+    """Write files by name into ``out``: all, or none where one is there already with other contents, maybe somebody's work.
+    Exit status 2 then, with the advice ``otherwise``."""
+
+    def is_new(path: Path, text: str) -> bool:
+        try:
+            return not path.exists() or path.read_text(encoding="utf-8") == text
+        except (OSError, UnicodeDecodeError):
+            return False
+
+    there = [name for name, text in made.items() if not is_new(out / name, text)]
     if there:
-        print(
-            f"error: {out} has another {', '.join(there)}: take another --out, or delete it (mode and seed can be changed in "
-            "its first cell)",
-            file=sys.stderr,
-        )
+        print(f"error: {out} has another {', '.join(there)}: {otherwise}", file=sys.stderr)
         return status.USAGE
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -94,32 +98,20 @@ def notebooks(wanted: dict[str, Path], options: str, out: Path) -> int:
     return status.HOLDS
 
 
+def notebooks(wanted: dict[str, Path], options: str, out: Path) -> int:
+    """OUT/NAME.ipynb for each lesson."""
+    made = {f"{path.stem}.ipynb": json.dumps(notebook(path, options), indent=1) + "\n" for path in wanted.values()}
+    return write_new(out, made, "take another --out, or delete it (mode and seed can be changed in its first cell)")
+
+
 def exercises(names: list[str], seed: int, out: Path) -> int:
-    """Write OUT/NAME.py, where a student is to write, and OUT/test_NAME.py, which judges it. What is there stays."""
-    made = {}
-    for name in names:
-        task = exercise.load(name, seed)
-        made |= {f"{name}.py": task.stub, f"test_{name}.py": task.tests}
-    there = [name for name, text in made.items() if (out / name).exists() and not _is_text(out / name, text)]
-    if there:
-        print(f"error: {out} has {', '.join(there)}, maybe with work in it: take another --out", file=sys.stderr)
-        return status.USAGE
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        files.write(out, {name: lambda file, text=text: file.write(text.encode()) for name, text in made.items()})
-    except OSError as error:
-        print(f"error: cannot write into {out}: {error.strerror}", file=sys.stderr)
-        return status.USAGE
-    print("\n".join(str(out / f"{name}.py") for name in names))
-    print(f"write where it says TODO, then: python -m pytest {out}")
-    return status.HOLDS
-
-
-def _is_text(path: Path, text: str) -> bool:
-    try:
-        return path.read_text(encoding="utf-8") == text
-    except (OSError, UnicodeDecodeError):
-        return False
+    """OUT/NAME.py, where a student is to write, and OUT/test_NAME.py, which judges it."""
+    tasks = [exercise.load(name, seed) for name in names]
+    made = {f"{task.name}.py": task.stub for task in tasks} | {f"test_{task.name}.py": task.tests for task in tasks}
+    code = write_new(out, made, "maybe with work in it; take another --out")
+    if code == status.HOLDS:
+        print(f"write where it says TODO, then: python -m pytest {out}")
+    return code
 
 
 def outlast(command: list[str], live: bool = False) -> int:
@@ -191,12 +183,20 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(argv: list[str] | None = None) -> int:
     """``python -m lessons``."""
-    name = "pydgm" if Path(sys.argv[0]).stem == "pydgm" else "python -m lessons"
-    parser = argparse.ArgumentParser(prog=name, description=__doc__)
+    installed = Path(sys.argv[0]).stem == "pydgm"
+    parser = argparse.ArgumentParser(prog="pydgm" if installed else "python -m lessons", description=__doc__)
     commands = parser.add_subparsers(dest="command", metavar="run | notebook | exercise | figures")
+    runner = commands.add_parser("run", help="run lessons, check their claims, write figures/NAME.png and .json")
+    runner.add_argument("-j", dest="jobs", type=_jobs, default=1, metavar="N", help="so many lessons at a time")
+    add_options(runner)
+    writer = commands.add_parser("notebook", help="write lessons as Jupyter notebooks, notebooks/NAME.ipynb")
+    add_options(writer, "notebooks", "where notebooks go")
+    for each in (runner, writer):
+        each.add_argument("names", nargs="*", metavar="NAME", help="gan_vs_wgan, or adversarial/gan_vs_wgan; none: the tour")
+        each.add_argument("--all", action="store_true", help="every lesson")
     tasks = exercise.scripts()
     teacher = commands.add_parser(
-        "exercise", help="write exercises that grade themselves: exercises/NAME.py; no name: list them"
+        "exercise", help="write exercises that grade themselves, exercises/NAME.py; no name: list them"
     )
     teacher.add_argument("names", nargs="*", metavar="NAME", choices=[[], *tasks], help=", ".join(tasks))
     teacher.add_argument("--seed", type=seed, default=0, metavar="N", help="chooses the variant (default 0)")
@@ -204,13 +204,6 @@ def run(argv: list[str] | None = None) -> int:
         "--out", type=Path, default=Path("exercises"), metavar="DIR", help="where they go (default exercises/)"
     )
     commands.add_parser("figures", help="put the claims of figures/*.json into docs/figures.md")
-    runner = commands.add_parser("run", help="run lessons, check their claims, write figures/NAME.png and .json")
-    runner.add_argument("-j", dest="jobs", type=_jobs, default=1, metavar="N", help="so many lessons at a time")
-    writer = commands.add_parser("notebook", help="write lessons as Jupyter notebooks, notebooks/NAME.ipynb")
-    for each in (runner, writer):
-        each.add_argument("names", nargs="*", metavar="NAME", help="gan_vs_wgan, or adversarial/gan_vs_wgan; none: the tour")
-        each.add_argument("--all", action="store_true", help="every lesson")
-        add_options(each, *(() if each is runner else ("notebooks", "where notebooks go")))
     argv = sys.argv[1:] if argv is None else argv
     options = parser.parse_args(argv)
     known = scripts()

@@ -12,15 +12,15 @@ from typing import NamedTuple
 
 _NOT_THE_CALLERS = ("pydgm", "numpy", "cupy", "array_api_strict")  # whose frames stand between the program and an error
 _OWN = os.path.dirname(os.path.abspath(__file__)) + os.sep
-_FOLDERS = tuple(
-    os.path.dirname(os.path.abspath(__file__)).removesuffix("pydgm") + f"{name}{os.sep}" for name in _NOT_THE_CALLERS
-)
+_FOLDERS = tuple([_OWN.removesuffix(f"pydgm{os.sep}") + f"{name}{os.sep}" for name in _NOT_THE_CALLERS])
 
 
 @functools.lru_cache(maxsize=1000)
 def _is_library(file: str) -> bool:
     if file.startswith(("<compiled", "<frozen", "<__array_function__")):
         return True
+    if file.startswith(f"{_OWN}lessons{os.sep}"):  # where they are installed; in a clone they stand beside the package
+        return False
     return file.startswith(_FOLDERS) or any(f"site-packages{os.sep}{name}{os.sep}" in file for name in _NOT_THE_CALLERS)
 
 

@@ -8,6 +8,7 @@ know which of them it holds.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -169,6 +170,24 @@ def paths(structure: Structure, above: str = "") -> list[str]:
         plain = isinstance(key, str) and key.isidentifier() and structure.kind is not dict
         names += paths(child, (f"{above}.{key}" if above else key) if plain else f"{above}[{key!r}]")
     return names
+
+
+def argument_names(function: Callable[..., Any], n: int) -> list[str]:
+    """What ``function`` calls the ``n`` arguments that it is given by position: ``x``, ``xs[0]`` of ``*xs``."""
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):  # a builtin has no signature
+        parameters = []
+    plain = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    more = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), None)
+    beyond = [f"argument_{i}" if more is None else f"{more}[{i - len(plain)}]" for i in range(len(plain), n)]
+    return [*plain, *beyond][:n]
+
+
+def argument_paths(function: Callable[..., Any], structure: Structure) -> list[str]:
+    """``model.layers[0].weight``: a name for each leaf of the arguments, from the function's parameters and models' fields."""
+    names = argument_names(function, len(structure.children))
+    return [path for name, child in zip(names, structure.children, strict=True) for path in paths(child, name)]
 
 
 def check_same(expected: Structure, actual: Structure, what: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import math
+import os
 import re
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 import pydgm as dgm
+from pydgm import errors
 from pydgm.errors import BackendError, NaNError, ShapeError, TreeError
 
 
@@ -193,3 +195,10 @@ def test_missing_backends_say_what_to_do() -> None:
 def test_import_is_light() -> None:
     code = "import sys, pydgm; print(sorted({'matplotlib', 'hypothesis', 'scipy', 'tqdm', 'pooch'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+def test_installed_lessons_are_programs_whose_lines_are_named() -> None:
+    own = errors._OWN
+    assert not errors._is_library(f"{own}lessons{os.sep}flows{os.sep}planar_flow.py")
+    assert errors._is_library(f"{own}lesson{os.sep}run.py")
+    assert errors._is_library(f"{own}nn.py")

@@ -14,7 +14,7 @@ NAMES = sorted(exercise.scripts())
 
 def variants(name: str) -> list[Exercise]:
     module = load(name, 0).module
-    return [Exercise(name, 0, variant(module, each, 0), module) for each in sorted(module.VARIANTS)]
+    return [variant(module, name, 0, each) for each in sorted(module.VARIANTS)]
 
 
 def said(task: Exercise, source: str) -> list[str]:
@@ -51,7 +51,7 @@ def test_typical_mistakes_are_told(name, monkeypatch) -> None:
     assert len(tasks[0].module.MISTAKES) >= 6
     for i, (mistake, (right, wrong, words)) in enumerate(tasks[0].module.MISTAKES.items()):
         task = tasks[i % len(tasks)]
-        source = task.solution.replace(task._filled(right), task._filled(wrong))
+        source = task.solution.replace(task.filled(right), task.filled(wrong))
         assert source != task.solution, mistake
         texts = said(task, source)
         assert texts, f"{mistake}: nobody notices"

@@ -159,6 +159,8 @@ def test_what_is_written_is_text(tmp_path) -> None:
 
 
 def in_a_comprehension(x):
+    """Of which nothing is shown here."""
+
     parts = [
         dgm.exp(x * k)
         for k in (1.0, 2.0)
@@ -175,7 +177,10 @@ def test_comprehensions_and_lambdas_stand_in_their_function() -> None:
     step(X)
     seen = Page(page(step._program, "step"))
     assert seen.heads == [f"{Path(__file__).name}: in_a_comprehension"]
-    assert len({line["id"] for line in seen.left}) == len(seen.left) == len(of_source(in_a_comprehension))
+    assert len({line["id"] for line in seen.left}) == len(seen.left)
+    assert [line["code"].strip() for line in seen.left if line["code"].strip()] == [
+        line for line in of_source(in_a_comprehension) if line and not line.startswith('"""')
+    ]
     assert not any("never" in line["code"] for line in seen.left)
     assert all(len(set(row["of"])) == len(row["of"]) >= 1 for row in seen.right[:-1])
 
@@ -192,7 +197,7 @@ def test_a_program_that_fails_on_other_numbers_has_no_times() -> None:
     step(np.eye(3))
     text = page(step._program, "step")
     assert "not measured: LinAlgError on random numbers" in text
-    assert Page(text).right
+    assert "time" not in Page(text).right[0]
 
 
 def test_code_that_stands_in_no_file(tmp_path) -> None:

@@ -170,6 +170,15 @@ def test_tails_keep_their_derivatives(x) -> None:
     assert dgm.grad(dgm.expm1)(np.float64(-x)) == pytest.approx(np.exp(-x), rel=1e-12)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_softplus_is_right_to_the_last_digits(dtype) -> None:
+    """In its tail, too, where 1 + exp(x) is 1: log D of a discriminator that is sure must not be 0."""
+    x = np.linspace(-80.0, 80.0, 20_001, dtype=dtype)
+    exact = np.logaddexp(np.longdouble(0.0), x.astype("longdouble"))
+    error = np.abs(np.asarray(dgm.softplus(x)) - exact) / exact
+    assert error.max() < 4.0 * np.finfo(dtype).eps
+
+
 def test_numpy_functions_work_on_tensors() -> None:
     x = np.array([[0.3, 0.7], [1.5, 2.0]])
 

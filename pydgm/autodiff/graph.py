@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, NamedTuple
@@ -10,7 +9,7 @@ from typing import Any, NamedTuple
 from .. import backend, trees
 from ..backend import is_array, is_floating
 from ..errors import ArgumentError, BackendError, shape_text, to_install
-from .tensor import Operation, Tensor, levels
+from .tensor import Operation, Tensor, levels, users_first
 
 _SHAPES = {"input": "box", "operation": "ellipse", "constant": "plain", "result": "box"}
 _COLOURS = {"input": "#b8d4e8", "operation": "#ffffff", "constant": "#ffffff", "result": "#f6c9a8"}
@@ -76,7 +75,10 @@ def graph(f: Callable[..., Any]) -> Callable[..., Graph]:
         level = next(levels)
         leaves, structure = trees.flatten((args, named))
         lifted = [_lifted(x, level) for x in leaves]
-        names = dict(zip(map(id, lifted), _names(f, structure), strict=True))
+        of_args, of_named = structure.children
+        by_key = zip(of_named.keys, of_named.children, strict=True)
+        paths = trees.argument_paths(f, of_args) + [path for key, x in by_key for path in trees.paths(x, str(key))]
+        names = {id(x): path for x, path in zip(lifted, paths, strict=True)}
         args, named = trees.unflatten(structure, lifted)
         result = f(*args, **named)
         outputs, out_structure = trees.flatten(result)
@@ -88,7 +90,7 @@ def graph(f: Callable[..., Any]) -> Callable[..., Graph]:
         vertices: list[Vertex] = []
         edges: list[tuple[int, int]] = []
         place: dict[int, int] = {}
-        for x in _in_order(tensors, level):
+        for x in reversed(list(users_first(level, tensors))):
             op = x.operation
             taken = [(i, a) for i, a in enumerate(x.args) if op is None or op.variadic or _is_value(a, op, i)]
             sources = [_place(a, place, vertices, level, names) for _, a in taken]
@@ -113,42 +115,6 @@ def graph(f: Callable[..., Any]) -> Callable[..., Graph]:
 def _lifted(x: Any, level: int) -> Any:
     x = backend.asarray(x) if isinstance(x, float) else x
     return Tensor(x, level) if is_array(x) and is_floating(x) else x
-
-
-def _names(f: Callable[..., Any], structure: trees.Structure) -> list[str]:
-    """``model.layers[0].weight``: of each leaf, from the parameters' names and the models' fields."""
-    try:
-        parameters = list(inspect.signature(f).parameters.values())
-    except (TypeError, ValueError):  # a builtin has no signature
-        parameters = []
-    last = [p.name for p in parameters if p.kind is p.VAR_POSITIONAL]
-    plain = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    positional, named = structure.children
-    names: list[str] = []
-    for i, child in enumerate(positional.children):
-        more = f"{last[0]}[{i - len(plain)}]" if last else f"argument_{i}"
-        names += trees.paths(child, plain[i] if i < len(plain) else more)
-    for key, child in zip(named.keys, named.children, strict=True):
-        names += trees.paths(child, str(key))
-    return names
-
-
-def _in_order(outputs: list[Tensor], level: int) -> list[Tensor]:
-    """All tensors below, each after its arguments; without recursion, for graphs that are deep."""
-    order: list[Tensor] = []
-    done: set[int] = set()
-    waiting = [(x, False) for x in reversed(outputs)]
-    while waiting:
-        x, expanded = waiting.pop()
-        if id(x) in done:
-            continue
-        if expanded:
-            done.add(id(x))
-            order.append(x)
-        else:
-            below = [a for a in x.args if type(a) is Tensor and a.level == level]
-            waiting += [(x, True), *[(a, False) for a in reversed(below)]]
-    return order
 
 
 def _is_value(x: Any, op: Operation, i: int) -> bool:

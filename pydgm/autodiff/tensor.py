@@ -252,7 +252,7 @@ def pull_back(level: int, outputs: Sequence[Any], cotangents: Sequence[Array], i
             gradients[id(out)] = g if known is None else known + g
             roots.append(out)
     notes = recorder() if recorders else None
-    for node in _users_first(level, roots):
+    for node in users_first(level, roots):
         op = node.operation
         if op is None:  # an input of the transformation: its gradient stays in the table
             continue
@@ -288,7 +288,7 @@ def pull_back(level: int, outputs: Sequence[Any], cotangents: Sequence[Array], i
     return slopes
 
 
-def _users_first(level: int, roots: list[Tensor]) -> Iterator[Tensor]:
+def users_first(level: int, roots: list[Tensor]) -> Iterator[Tensor]:
     """The nodes of ``level`` below ``roots``, each after all of its users: uses are counted, then ticked off."""
     uses = {id(out): 0 for out in roots}
     nodes = list({id(out): out for out in roots}.values())

@@ -14,8 +14,6 @@ import numbers
 import os
 import threading
 import types
-import weakref
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -30,6 +28,7 @@ from ..autodiff.tensor import Tensor
 from ..errors import ArgumentError, caller, kind_text
 from ..random import Generator, states_before
 from . import show
+from .donate import copied, is_spent, owner, separate, spend
 from .emit import emit
 from .plan import plan
 from .program import Program
@@ -42,8 +41,6 @@ from .watch import Noise, check, constants_of, watch
 __all__ = ["Compiled", "TraceError", "compile", "eager"]
 
 _eager: ContextVar[bool] = ContextVar("pydgm_eager", default=os.environ.get("PYDGM_EAGER", "0") not in ("", "0"))
-_spent: dict[int, weakref.ref[Any]] = {}  # donated arrays: their memory now holds something else
-_MANY = 10_000  # entries, before those of arrays that are gone are swept out
 
 
 @contextmanager
@@ -154,8 +151,8 @@ class Compiled:
                 return self._checked(program, args, leaves)
             given = [leaves[i] for i in program.donated]
             if given:
-                _separate(leaves, program)
-                _spend(given)  # also where the program raises: it may have written over them by then
+                separate(leaves, program)
+                spend(given)  # also where the program raises: it may have written over them by then
             results = program.run(*leaves)
             if given:
                 ids = {id(x) for x in given}
@@ -176,7 +173,7 @@ class Compiled:
             after = [generator.state().tobytes() for generator, _ in before]
             for generator, state in before:
                 generator.restore(state)
-            own = [_copied(x) if i in program.donated else x for i, x in enumerate(leaves)]
+            own = [copied(x) if i in program.donated else x for i, x in enumerate(leaves)]
             results = program.run(*own)
             packed = program.pack(results)
             difference = parted(expected, packed)
@@ -189,7 +186,7 @@ class Compiled:
             for generator, state in [*drawn.values(), *before]:
                 generator.restore(state)
             raise
-        _spend([leaves[i] for i in program.donated])
+        spend([leaves[i] for i in program.donated])
         program.unchecked = False  # before, the next call is checked again
         self._checks += 1
         return packed
@@ -229,7 +226,7 @@ class Compiled:
         recorder, noise = Recorder(_CODE), Noise(self.function)
         backend.recorders.append(recorder)
         try:
-            names = _names(self.function, structure)
+            names = trees.argument_paths(self.function, structure)
             for x, name in zip(leaves, names, strict=True):
                 refuse_subclass(x, name)
             inputs = [recorder.input(x, name) for x, name in zip(leaves, names, strict=True)]
@@ -248,7 +245,7 @@ class Compiled:
         return recorder, inputs, outputs, out_structure
 
     def _record(self, leaves: list[Any], structure: trees.Structure, kinds: tuple[Any, ...]) -> Program:
-        for name, x in constants_in(structure, _parameters(self.function)):
+        for name, x in constants_in(structure, trees.argument_names(self.function, len(structure.children))):
             if not isinstance(x, _FIXED):
                 raise ArgumentError(
                     f"{self.__name__}: {name} is {kind_text(x)}, whose changes a compiled function would not see: pass arrays, "
@@ -272,7 +269,7 @@ class Compiled:
             written,
             [i for i, x in enumerate(leaves) if isinstance(x, numpy.ndarray)],
             donated,
-            frozenset([_owner(x) for x in written.constants.values() if isinstance(x, numpy.ndarray)]),
+            frozenset([owner(x) for x in written.constants.values() if isinstance(x, numpy.ndarray)]),
             watch(self.function) + held,
             inputs,
             recorder.steps,
@@ -282,9 +279,8 @@ class Compiled:
 
     def _refuse_spent(self, args: tuple[Any, ...], leaves: list[Any]) -> None:
         for i, x in enumerate(leaves):
-            spent = _spent.get(id(x))
-            if spent is not None and spent() is x:
-                name = _names(self.function, trees.flatten(args)[1])[i]
+            if is_spent(x):
+                name = trees.argument_paths(self.function, trees.flatten(args)[1])[i]
                 raise TraceError(
                     f"{self.__name__}: {name} was donated to an earlier call and its memory now holds another value; use what "
                     "that call returned"
@@ -306,68 +302,10 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def _owner(x: Any) -> int | None:
-    """Whose memory ``x`` shows; ``None`` where that is no array."""
-    while isinstance(x, numpy.ndarray) and isinstance(x.base, numpy.ndarray):
-        x = x.base
-    return id(x) if getattr(x, "base", None) is None else None
-
-
-def _separate(leaves: list[Any], program: Program) -> None:
-    """What may be written over must be nobody else's memory: a donated array that is also another argument is copied."""
-    arrays = [leaves[i] for i in program.arrays]
-    owners = [id(x) if (b := x.base) is None else id(b) if getattr(b, "base", x) is None else _owner(x) for x in arrays]
-    alone = len(set(owners)) == len(owners) and program.owners.isdisjoint(owners) and None not in owners
-    if alone and False not in [leaves[i].flags.writeable for i in program.donated]:
-        return
-    times = Counter(owners)
-    for i in program.donated:
-        owner = _owner(leaves[i])
-        if owner is None or times[owner] > 1 or owner in program.owners or not leaves[i].flags.writeable:
-            leaves[i] = _copied(leaves[i])
-
-
-def _copied(x: Any) -> Any:
-    """A copy with the same strides: sums over other ones round differently."""
-    if x.flags.c_contiguous and type(x) is numpy.ndarray:
-        return x.copy()
-    reach = [(n - 1) * s for n, s in zip(x.shape, x.strides, strict=True)] if x.size else []
-    below = -sum(r for r in reach if r < 0)
-    memory = numpy.empty(below + sum(r for r in reach if r > 0) + x.itemsize, numpy.uint8)
-    copy = numpy.ndarray(x.shape, x.dtype, memory, below, x.strides)
-    copy[...] = x
-    return copy
-
-
-def _spend(arrays: list[Any]) -> None:
-    """The donated arrays may not be used again; what is in their memory afterwards is returned as a new view."""
-    _spent.update({id(x): weakref.ref(x) for x in arrays})
-    if len(_spent) > _MANY:
-        for key in [key for key, x in _spent.items() if x() is None]:
-            del _spent[key]
-
-
 # What may be an argument beside leaves: it cannot change, or is what it is by being itself.
 _FIXED: tuple[type, ...] = (type(None), bool, int, complex, numbers.Number, str, bytes, range, slice, type(...), enum.Enum)
 _FIXED += (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType, types.MethodType, functools.partial)
 _FIXED += (numpy.dtype, numpy.ufunc, type(numpy.sum), frozenset, Generator, Compiled)
-
-
-def _parameters(function: Callable[..., Any]) -> list[str]:
-    """The names of those that are passed by position."""
-    try:
-        parameters = list(inspect.signature(function).parameters.values())
-    except (TypeError, ValueError):  # a builtin has no signature
-        parameters = []
-    return [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-
-
-def _names(function: Callable[..., Any], structure: trees.Structure) -> list[str]:
-    """``model.layers[0].weight``: a name for each leaf, from the function's parameters and the models' fields."""
-    plain, names = _parameters(function), []
-    for i, child in enumerate(structure.children):
-        names += trees.paths(child, plain[i] if i < len(plain) else f"argument_{i}")
-    return names
 
 
 def _kind(x: Any) -> Any:

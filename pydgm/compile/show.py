@@ -108,9 +108,8 @@ def blocks(trails: Iterable[tuple[Line, ...]]) -> list[tuple[str, list[tuple[Lin
     for (file, function, begins), numbers in sorted(functions.items(), key=lambda block: -len(block[1])):
         new = sorted(n for n in numbers if (file, n) not in shown)  # a function inside of another stands there
         shown |= {(file, n) for n in new}
-        lines = [
-            (Line(file, n, function, begins), linecache.getline(file, n).rstrip() or "(its source is not at hand)") for n in new
-        ]
+        missing = "" if linecache.getlines(file) else "(its source is not at hand)"
+        lines = [(Line(file, n, function, begins), linecache.getline(file, n).rstrip() or missing) for n in new]
         if lines:
             name = "notebook cell" if "ipykernel" in file else Path(file).name
             made.append((name + ("" if function == "<module>" else f": {function}"), lines))
@@ -130,10 +129,12 @@ def _docstring(code: list[str]) -> range:
 
 def page(program: Program, title: str) -> str:
     """The page, as HTML."""
+    times, failed = [0.0] * len(program.written.rows), ""
     try:
-        times, of_times = microseconds(program), "median, on random numbers of these shapes"
-    except Exception as error:  # a decomposition of what has none, say: times are for comfort
-        times, of_times = [0.0] * len(program.written.rows), f"not measured: {type(error).__name__} on random numbers"
+        times = microseconds(program)
+    except Exception as error:  # a decomposition of what has none, say: the page tells, and has no times
+        failed = type(error).__name__
+    of_times = f"not measured: {failed} on random numbers" if failed else "median, on random numbers of these shapes"
     rows = list(zip(program.written.rows, times, strict=True))
     rows = [(row, us) for row, us in rows if not row.text.startswith("#")]
     functions = blocks(row.step.out.trail for row, _ in rows if row.step)
@@ -154,12 +155,12 @@ def page(program: Program, title: str) -> str:
         style = f"line {kind}{'' if (way, kind) == before else ' next'}"
         before = way, kind
         cells = [
-            f'<span class="time" style="--share:{100.0 * us / most:.1f}%">{us:.1f}</span>',
+            f'<span class="time" style="--share:{100.0 * us / most:.1f}%">{"" if failed else f"{us:.1f}"}</span>',
             f'<code>{escape(row.text)}</code><span class="shape">{shape}</span><span class="size">{size}</span>',
         ]
         right.append(f'<div class="{style}" data-of="{way}">{"".join(cells)}</div>')
     buffers = sum(x.nbytes for name, x in program.run.__globals__.items() if name.startswith("buffer_"))
-    facts = f"{len(rows) - 1} lines, {sum(us for _, us in rows):.0f} µs, {_amount(buffers)} of buffers"
+    facts = f"{len(rows) - 1} lines, {sum(times):.0f} µs, {_amount(buffers)} of buffers"
     parts = {
         "TITLE": escape(title),
         "TIMES": escape(of_times),

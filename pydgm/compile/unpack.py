@@ -118,11 +118,11 @@ def _equal(constant: Any, x: Any) -> bool:
 
 
 def constants_in(structure: trees.Structure, names: list[str], above: str = "") -> Iterator[tuple[str, Any]]:
-    """The constants among the arguments, each with its name. Settings of modules are not looked into."""
+    """The constants among the arguments, each with its name; ``names`` are the arguments'. Settings of modules do not count."""
     if structure.kind == trees.CONSTANT:
         yield above, structure.fixed
     for i, (key, child) in enumerate(zip(structure.keys, structure.children, strict=True)):
-        yield from constants_in(child, [], f"{above}[{key!r}]" if above else names[i] if i < len(names) else f"argument_{i}")
+        yield from constants_in(child, [], f"{above}[{key!r}]" if above else names[i])
 
 
 def _with_attributes(cls: type, attributes: dict[str, Any]) -> Any:

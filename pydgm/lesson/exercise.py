@@ -24,8 +24,6 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy
-
 Check = Callable[[Any, Any], None]
 SMALLEST = True  # whether the smallest example is looked for; the first will do where only its words count
 ANSWER = re.compile(r"^([ ]*)#< ?([^\n]*)\n(.*?)^[ ]*#>\n", re.MULTILINE | re.DOTALL)
@@ -52,17 +50,22 @@ class Exercise(NamedTuple):
         own = self.module.__name__
         return [x for name, x in vars(self.module).items() if name.startswith("check_") and x.__module__ == own]
 
-    def _filled(self, text: str) -> str:
+    def filled(self, text: str) -> str:
+        """A template, filled from the variant."""
         return string.Template(text).substitute({key: str(value) for key, value in vars(self.v).items()})
 
     @property
     def text(self) -> str:
-        return self._filled(inspect.cleandoc(self.module.__doc__))
+        return self.filled(inspect.cleandoc(self.module.__doc__))
+
+    @property
+    def _file(self) -> str:
+        return f'r"""{self.text}\n"""\n\n' + self.filled(self.module.SOLUTION)
 
     @property
     def solution(self) -> str:
         """The student's file with the answers."""
-        return ANSWER.sub(r"\3", self._head() + self._filled(self.module.SOLUTION))
+        return ANSWER.sub(r"\3", self._file)
 
     @property
     def stub(self) -> str:
@@ -73,10 +76,7 @@ class Exercise(NamedTuple):
             lines = textwrap.wrap(f"TODO: {hint}", 110 - len(indent), initial_indent="# ", subsequent_indent="# ")
             return "".join(f"{indent}{line}\n" for line in [*lines, "raise NotImplementedError('here is something to write')"])
 
-        return ANSWER.sub(asked, self._head() + self._filled(self.module.SOLUTION))
-
-    def _head(self) -> str:
-        return f'r"""{self.text}\n"""\n\n'
+        return ANSWER.sub(asked, self._file)
 
     @property
     def tests(self) -> str:
@@ -125,11 +125,8 @@ def _example(error: BaseException) -> str:
     """The smallest arguments, as Hypothesis notes them."""
     notes = [note for note in getattr(error, "__notes__", []) if re.match("Fail|Falsify", note)]
     arguments = re.fullmatch(r"[^(]*\((.*)\)", re.sub(r"#[^\n]*|\s+", " ", notes[0]).strip()) if notes else None
-    return (
-        f"the smallest example found: {re.sub(' +', ' ', arguments[1]).strip(' ,')}"
-        if arguments and arguments[1].strip()
-        else ""
-    )
+    shown = re.sub(" +", " ", arguments[1]).strip(" ,") if arguments else ""
+    return f"the smallest example found: {shown}" if shown else ""
 
 
 def _line_of(error: BaseException, work: Any) -> str:
@@ -151,15 +148,12 @@ def summary(path: Path) -> str:
 def load(name: str, seed: int) -> Exercise:
     """An exercise in the variant that ``seed`` chooses. Raises ``KeyError`` for a name that there is not."""
     module = _imported(scripts()[name], f"pydgm_exercise_{name}")
-    chosen = random.Random(f"{name} {seed}").choice(sorted(module.VARIANTS))
-    return Exercise(name, seed, variant(module, chosen, seed), module)
+    return variant(module, name, seed, random.Random(f"{name} {seed}").choice(sorted(module.VARIANTS)))
 
 
-def variant(module: Any, name: str, seed: int) -> types.SimpleNamespace:
-    """What a variant says, its name as ``variant``, and ``rng``-drawn numbers where it asks for some."""
-    drawn = numpy.random.default_rng(seed)
-    values = {key: value(drawn) if callable(value) else value for key, value in module.VARIANTS[name].items()}
-    return types.SimpleNamespace(variant=name, **values)
+def variant(module: Any, name: str, seed: int, chosen: str) -> Exercise:
+    """An exercise in the variant of this name."""
+    return Exercise(name, seed, types.SimpleNamespace(variant=chosen, **module.VARIANTS[chosen]), module)
 
 
 def work_in(file: Path) -> Any:

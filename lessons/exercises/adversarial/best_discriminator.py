@@ -22,7 +22,7 @@ VARIANTS = {
         "real": "dgm.softplus(-d)",
         "fake": "dgm.softplus(d)",
         "best": "np.log(p) - np.log(q)",
-        "at": lambda rng: lambda p, q, d: p * np.logaddexp(0.0, -d) + q * np.logaddexp(0.0, d),
+        "at": lambda p, q, d: p * np.logaddexp(0.0, -d) + q * np.logaddexp(0.0, d),
     },
     "the least squares GAN": {
         "loss": "E_p[(d - 1)^2] + E_q[d^2]",
@@ -30,7 +30,7 @@ VARIANTS = {
         "real": "(d - 1.0) ** 2",
         "fake": "d**2",
         "best": "p / (p + q)",
-        "at": lambda rng: lambda p, q, d: p * (d - 1.0) ** 2 + q * d**2,
+        "at": lambda p, q, d: p * (d - 1.0) ** 2 + q * d**2,
     },
     "the GAN of the exponential loss": {
         "loss": "E_p[exp(-d)] + E_q[exp(d)]",
@@ -38,7 +38,7 @@ VARIANTS = {
         "real": "dgm.exp(-d)",
         "fake": "dgm.exp(d)",
         "best": "0.5 * (np.log(p) - np.log(q))",
-        "at": lambda rng: lambda p, q, d: p * np.exp(-d) + q * np.exp(d),
+        "at": lambda p, q, d: p * np.exp(-d) + q * np.exp(d),
     },
     "the GAN of KL's bound": {
         "loss": "-E_p[d] + E_q[exp(d - 1)]",
@@ -46,7 +46,7 @@ VARIANTS = {
         "real": "-d",
         "fake": "dgm.exp(d - 1.0)",
         "best": "1.0 + np.log(p) - np.log(q)",
-        "at": lambda rng: lambda p, q, d: -p * d + q * np.exp(d - 1.0),
+        "at": lambda p, q, d: -p * d + q * np.exp(d - 1.0),
     },
 }
 

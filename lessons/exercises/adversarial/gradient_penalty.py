@@ -20,20 +20,20 @@ VARIANTS = {
         "penalty": "(s - 1)^2",
         "weight": "10",
         "p": "(s - 1.0) ** 2",
-        "P": lambda rng: lambda s: (s - 1.0) ** 2,
+        "P": lambda s: (s - 1.0) ** 2,
     },
     "held below slope 1": {
         "penalty": "max(s - 1, 0)^2",
         "weight": "5",
         "p": "dgm.maximum(s - 1.0, 0.0) ** 2",
-        "P": lambda rng: lambda s: np.maximum(s - 1.0, 0.0) ** 2,
+        "P": lambda s: np.maximum(s - 1.0, 0.0) ** 2,
     },
-    "pulled to slope 0": {"penalty": "s^2", "weight": "2", "p": "s**2", "P": lambda rng: lambda s: s**2},
+    "pulled to slope 0": {"penalty": "s^2", "weight": "2", "p": "s**2", "P": lambda s: s**2},
     "pulled to slope 2": {
         "penalty": "|s - 2|",
         "weight": "3",
         "p": "dgm.abs(s - 2.0)",
-        "P": lambda rng: lambda s: np.abs(s - 2.0),
+        "P": lambda s: np.abs(s - 2.0),
     },
 }
 

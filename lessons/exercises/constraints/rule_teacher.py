@@ -18,22 +18,22 @@ VARIANTS = {
     "the rule's reward": {
         "objective": "lambda E_q[r] - KL(q || p)",
         "score": "log_p + strength * r",
-        "value": lambda rng: lambda q, log_p, r, s: (q * (s * r - np.log(q) + log_p)).sum(axis=1),
+        "value": lambda q, log_p, r, s: (q * (s * r - np.log(q) + log_p)).sum(axis=1),
     },
     "a cautious teacher": {
         "objective": "lambda E_q[r] - KL(q || p) + H(q), H(q) = -E_q[log q]",
         "score": "0.5 * (log_p + strength * r)",
-        "value": lambda rng: lambda q, log_p, r, s: (q * (s * r - 2.0 * np.log(q) + log_p)).sum(axis=1),
+        "value": lambda q, log_p, r, s: (q * (s * r - 2.0 * np.log(q) + log_p)).sum(axis=1),
     },
     "a teacher without a network": {
         "objective": "lambda E_q[r] + E_q[log p] / 2 + H(q), H(q) = -E_q[log q]",
         "score": "0.5 * log_p + strength * r",
-        "value": lambda rng: lambda q, log_p, r, s: (q * (s * r - np.log(q) + 0.5 * log_p)).sum(axis=1),
+        "value": lambda q, log_p, r, s: (q * (s * r - np.log(q) + 0.5 * log_p)).sum(axis=1),
     },
     "a patient teacher": {
         "objective": "lambda E_q[r] - 2 KL(q || p)",
         "score": "log_p + 0.5 * strength * r",
-        "value": lambda rng: lambda q, log_p, r, s: (q * (s * r - 2.0 * np.log(q) + 2.0 * log_p)).sum(axis=1),
+        "value": lambda q, log_p, r, s: (q * (s * r - 2.0 * np.log(q) + 2.0 * log_p)).sum(axis=1),
     },
 }
 

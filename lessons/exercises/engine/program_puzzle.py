@@ -27,27 +27,27 @@ def _program(f, weight: float) -> str:
 VARIANTS = {
     "a square of a sine": {
         "weight": 2.0,
-        "program": lambda rng: _program(lambda x: dgm.sin(x) ** 2, 2.0),
+        "program": _program(lambda x: dgm.sin(x) ** 2, 2.0),
         "f": "dgm.sin(x) ** 2",
-        "slope": lambda rng: lambda x: 2.0 * np.sin(x) * np.cos(x),
+        "slope": lambda x: 2.0 * np.sin(x) * np.cos(x),
     },
     "a bump": {
         "weight": 3.0,
-        "program": lambda rng: _program(lambda x: dgm.exp(-(x**2)), 3.0),
+        "program": _program(lambda x: dgm.exp(-(x**2)), 3.0),
         "f": "dgm.exp(-(x**2))",
-        "slope": lambda rng: lambda x: -2.0 * x * np.exp(-(x**2)),
+        "slope": lambda x: -2.0 * x * np.exp(-(x**2)),
     },
     "a logarithm": {
         "weight": 0.5,
-        "program": lambda rng: _program(lambda x: dgm.log(1.0 + x**2), 0.5),
+        "program": _program(lambda x: dgm.log(1.0 + x**2), 0.5),
         "f": "dgm.log(1.0 + x**2)",
-        "slope": lambda rng: lambda x: 2.0 * x / (1.0 + x**2),
+        "slope": lambda x: 2.0 * x / (1.0 + x**2),
     },
     "a product": {
         "weight": 4.0,
-        "program": lambda rng: _program(lambda x: x * dgm.tanh(x), 4.0),
+        "program": _program(lambda x: x * dgm.tanh(x), 4.0),
         "f": "x * dgm.tanh(x)",
-        "slope": lambda rng: lambda x: np.tanh(x) + x * (1.0 - np.tanh(x) ** 2),
+        "slope": lambda x: np.tanh(x) + x * (1.0 - np.tanh(x) ** 2),
     },
 }
 
