@@ -89,7 +89,10 @@ batches, of_grid = (list(target.sample(rng, (2 * STEPS, SEEDS, 128))) for target
 seen = {name: list(play(name, batches, 32)) for name in GAMES}
 shown = {name: [picture(x[0]) for x in each[3::4]] for name, each in seen.items() if name not in ("fast LS", "fast hinge")}
 target = picture(dgm.to_numpy(ring.sample(rng, 2500)))  # the rows left out look like the other fast ones
-rows, columns = [name.replace(" ", "\n") for name in shown], [*[f"{STEPS // 5 * i}" for i in range(1, 6)], "data"]
+rows, columns = (
+    [name.replace(" ", "\n") for name in shown],
+    [f"{STEPS // 5} steps", *[f"{STEPS // 5 * i}" for i in range(2, 6)], "data"],
+)
 lesson.grid(panels["a"], [[*each, target] for each in shown.values()], rows, columns)
 # near no mode: as uneven as if all were at one
 table = {name: np.nan_to_num([metrics.modes(x, ring) for x in each[-1]], nan=np.log(8.0)) for name, each in seen.items()}

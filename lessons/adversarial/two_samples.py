@@ -93,7 +93,7 @@ for name, sign in WORSE.items():
 table, ax = np.array(list(notices.values())), panels["b"]
 ax.imshow(table, cmap="OrRd", vmin=0.0, vmax=2.2, aspect="auto")
 for (i, j), _ in np.ndenumerate(table):
-    ax.text(j, i, f"{list(values.values())[i][j].round(9):.2g}", ha="center", va="center")
+    ax.text(j, i, f"{list(values.values())[i][j].round(9) + 0.0:.2g}", ha="center", va="center")
 ax.set(xticks=range(len(made)), xticklabels=list(made), yticks=range(len(values)), yticklabels=list(values))
 ax.set_title("(b) Dark: noticed; tests show p")
 run.picture("b")
