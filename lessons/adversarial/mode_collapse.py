@@ -87,13 +87,10 @@ def picture(x) -> np.ndarray:
 
 batches, of_grid = (list(target.sample(rng, (2 * STEPS, SEEDS, 128))) for target in (ring, grid))  # the same for all
 seen = {name: list(play(name, batches, 32)) for name in GAMES}
-shown = {name: [picture(x[0]) for x in each[3::4]] for name, each in seen.items() if name not in ("fast LS", "fast hinge")}
 target = picture(dgm.to_numpy(ring.sample(rng, 2500)))  # the rows left out look like the other fast ones
-rows, columns = (
-    [name.replace(" ", "\n") for name in shown],
-    [f"{STEPS // 5} steps", *[f"{STEPS // 5 * i}" for i in range(2, 6)], "data"],
-)
-lesson.grid(panels["a"], [[*each, target] for each in shown.values()], rows, columns)
+shown = {n: [*[picture(x[0]) for x in each[3::4]], target] for n, each in seen.items() if n not in ("fast LS", "fast hinge")}
+columns = [*[f"{STEPS // 5 * i}{' steps' * (i == 1)}" for i in range(1, 6)], "data"]
+lesson.grid(panels["a"], list(shown.values()), [name.replace(" ", "\n") for name in shown], columns)
 # near no mode: as uneven as if all were at one
 table = {name: np.nan_to_num([metrics.modes(x, ring) for x in each[-1]], nan=np.log(8.0)) for name, each in seen.items()}
 covered, good, uneven = ({name: each[:, i] for name, each in table.items()} for i in (0, 2, 3))
