@@ -65,7 +65,7 @@ def figures(known: dict[str, Path]) -> int:
             return 2
         where = f"`lessons/{name}.py`, {report['seconds']:.0f} s: {report['lecture']}, {report['figure']}."
         picture = f"![{summary(script)}](../figures/{short}.png)"
-        parts.append("\n\n".join([f"### {summary(script)}", where, picture, as_markdown(report["claims"])]))
+        parts.append("\n\n".join([f"## {summary(script)}", where, picture, as_markdown(report["claims"])]))
     text = path.read_text(encoding="utf-8")
     before, after = text.split("<!-- claims -->\n")[0], text.split("<!-- /claims -->")[1]
     between = "\n\n".join(parts)

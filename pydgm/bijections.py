@@ -76,6 +76,7 @@ class Chain(Bijection):
         """z_K from z_0, and the sum of log |det dz_k / dz_(k-1)|."""
         _check_rows(z)
         total = zeros(z.shape[:-1], z)
+        # formula: flow-chain
         for layer in self.layers:
             z, total = _added(layer, z, *layer.forward_and_log_det(z), total)
         return z, total
@@ -84,6 +85,7 @@ class Chain(Bijection):
         """z_0 from z_K, z_(k-1) = f_k^-1(z_k), and the sum of log |det dz_(k-1) / dz_k|."""
         _check_rows(x)
         total = zeros(x.shape[:-1], x)
+        # formula: flow-likelihood
         for layer in reversed(self.layers):
             x, total = _added(layer, x, *layer.inverse_and_log_det(x), total)
         return x, total

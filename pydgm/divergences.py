@@ -137,12 +137,15 @@ def kl_quadrature(log_p: Array, log_q: Array, x: Array) -> Array:
     """KL(p || q) from log densities on a grid ``x``; where p is 0 the integrand is 0."""
     p = ad.exp(log_p)
     some = ad.greater(p, 0)
+    # formula: kl, reverse-kl
     return trapezoid(p * (ad.where(some, log_p, 0.0) - ad.where(some, log_q, 0.0)), x)
 
 
 def js_quadrature(log_p: Array, log_q: Array, x: Array) -> Array:
     """The Jensen-Shannon divergence (KL(p || m) + KL(q || m)) / 2, m = (p + q) / 2. Between 0 and log 2."""
+    # formula: jsd
     log_m = ad.logsumexp(ad.stack([log_p, log_q]), axis=0) - math.log(2.0)
+    # formula: jsd
     return 0.5 * (kl_quadrature(log_p, log_m, x) + kl_quadrature(log_q, log_m, x))
 
 
@@ -150,6 +153,7 @@ def wasserstein_quadrature(log_p: Array, log_q: Array, x: Array) -> Array:
     """The earth mover's distance in one dimension: the integral of abs(F - G), the distance of the distribution functions."""
     difference = ad.exp(log_p) - ad.exp(log_q)
     steps = 0.5 * (difference[1:] + difference[:-1]) * (x[1:] - x[:-1])
+    # formula: earth-mover
     return trapezoid(ad.abs(ad.concat([zeros((1,), steps), ad.cumulative_sum(steps)])), x)
 
 

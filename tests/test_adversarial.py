@@ -50,6 +50,7 @@ def loss_of(loss, d) -> float:
     ids=["gan", "lsgan", "hinge"],
 )
 def test_the_best_discriminator(module, best, least) -> None:
+    # formula: optimal-discriminator
     reached = loss_of(module.discriminator_loss, best)
     if least is not None:
         assert reached == pytest.approx(least)

@@ -65,6 +65,7 @@ def test_the_but_rule_is_the_papers(b) -> None:
 @settings(max_examples=25)
 @given(arrays((3, 5), -2.0, 2.0), arrays((3, 5), -2.0, 2.0), st.floats(0.0, 3.0))
 def test_q_is_what_an_optimiser_finds(scores, f, strength) -> None:
+    # formula: e-step, posterior-regularisation
     log_p = dgm.log_softmax(scores)
     closed = np.exp(posterior.project(scores, f, strength))
     result = posterior.minimize_on_simplex(
@@ -102,6 +103,7 @@ def test_the_expected_constraint_rises_with_its_strength(scores, f) -> None:
 
 @given(st.integers(0, 1000), st.floats(0.0, 3.0), st.booleans())
 def test_the_bound_of_constrained_em_never_falls(seed, strength, spherical) -> None:
+    # formula: whole-objective, m-step
     """A mixture of two Gaussians in the plane, and a constraint that says nothing sensible."""
     rng = np.random.default_rng(seed)
     x, f = rng.standard_normal((30, 2)), strength * rng.standard_normal((30, 2))
@@ -202,6 +204,7 @@ def test_derivatives_of_the_network_and_the_loss() -> None:
 
 
 def test_the_loss_weighs_labels_and_teacher() -> None:
+    # formula: distillation, rule-m-step
     log_p, log_q, y = np.log([[0.2, 0.8], [0.6, 0.4]]), np.log([[0.5, 0.5], [0.1, 0.9]]), np.array([1.0, 1.0])
     hard = -(np.log(0.8) + np.log(0.4)) / 2
     soft = -(0.5 * np.log(0.2) + 0.5 * np.log(0.8) + 0.1 * np.log(0.6) + 0.9 * np.log(0.4)) / 2
@@ -214,6 +217,7 @@ def test_the_loss_weighs_labels_and_teacher() -> None:
 
 
 def test_the_teacher_follows_the_rule_where_it_speaks() -> None:
+    # formula: rule-teacher
     """logit q - logit p = lambda (b - 1/2) for "A but B", 0 elsewhere."""
     sentences = [("a", "but", "b", "c"), ("a", "b"), ("c", "but", "a")]
     numbers = text.vocabulary(sentences)

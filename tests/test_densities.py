@@ -106,6 +106,7 @@ def test_plain_numbers_are_parameters_too() -> None:
 
 
 def test_reparameterised_samples_carry_gradients() -> None:
+    # formula: reparameterise
     g = dgm.grad(lambda p: dgm.mean(p.sample(random(), (1000,))))(dist.Normal(np.array(0.0), np.array(1.0)))
     noise = random().normal((1000,), "float64")
     assert g.loc == pytest.approx(1.0)
@@ -129,6 +130,7 @@ PAIRS = [
 
 
 def test_closed_forms_are_the_quadrature() -> None:
+    # formula: kl, reverse-kl
     p, q = PAIRS[0]
     assert float(div.kl(p, q)) == pytest.approx(float(div.kl_quadrature(p.log_prob(GRID), q.log_prob(GRID), GRID)), rel=1e-9)
     assert div.kl(*PAIRS[1]).shape == (2,)
@@ -148,6 +150,7 @@ def test_closed_forms_are_the_quadrature() -> None:
 
 @given(arrays((2,)), arrays((2,), 0.3, 2.0))
 def test_js_is_symmetric_bounded_and_its_root_a_distance(m, s) -> None:
+    # formula: jsd
     logs = [dist.Normal(a, b).log_prob(GRID) for a, b in [(m[0], s[0]), (m[1], s[1]), (0.0, 1.0)]]
     js = np.array([[float(div.js_quadrature(a, b, GRID)) for b in logs] for a in logs])
     np.testing.assert_allclose(js, js.T, atol=1e-12)
@@ -167,6 +170,7 @@ def test_intervals_of_means_are_students(n) -> None:
 
 
 def test_wasserstein_of_shifted_gaussians_is_the_shift() -> None:
+    # formula: earth-mover
     p, q = dist.Normal(-3.0, 1.0), dist.Normal(3.0, 1.0)
     assert float(div.wasserstein_quadrature(p.log_prob(GRID), q.log_prob(GRID), GRID)) == pytest.approx(6.0, abs=1e-6)
     uneven = -12.0 + 26.0 * np.linspace(0.0, 1.0, 1600) ** 2

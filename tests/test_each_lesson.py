@@ -66,7 +66,7 @@ def test_a_lesson_holds_its_claims_quickly(script, quick_report) -> None:
     assert report["seconds"] < 30  # far above the ten that it takes: this is no benchmark
     assert report["smallest_text"] >= 0.025
     shown = (ROOT / "docs" / "figures.md").read_text(encoding="utf-8")
-    section = shown.split(f"figures/{script.stem}.png")[1].split("###")[0].split("<!--")[0]
+    section = shown.split(f"figures/{script.stem}.png")[1].split("##")[0].split("<!--")[0]
     promised = {line.strip("| ").split(" | ")[0] for line in section.splitlines() if line.startswith("| ")}
     only_quick = {"grammar: the rule at test time helps on A-but-B: least gain over seeds, points"}  # where reviews are at hand
     assert {claim["claim"].replace("|", "\\|") for claim in report["claims"]} - only_quick <= promised

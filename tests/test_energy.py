@@ -38,6 +38,7 @@ MACHINES = st.builds(machine, st.integers(1, 5), st.integers(1, 5), st.integers(
 @settings(max_examples=40)
 @given(MACHINES)
 def test_everything_follows_from_the_energy(model) -> None:
+    # formula: rbm-joint, rbm-conditional, rbm-marginal, rbm-likelihood, digit-of-features
     v, h, p, log_z = joint(model)
     np.testing.assert_allclose(rbm.log_partition(model), log_z, rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(np.exp(model.log_prob(v, log_z)), p.sum(axis=1), rtol=1e-10)
@@ -61,6 +62,7 @@ def flips(x):
 @settings(max_examples=40)
 @given(MACHINES, st.integers(0, 10_000))
 def test_the_exact_gradient_is_autodiffs_and_finite_differences(model, seed) -> None:
+    # formula: rbm-gradient
     v = (np.random.default_rng(seed).random((6, model.W.shape[0])) < 0.5).astype(float)
 
     def nll(model):
@@ -85,6 +87,7 @@ def test_the_exact_gradient_is_autodiffs_and_finite_differences(model, seed) -> 
 @settings(max_examples=40)
 @given(MACHINES, st.integers(0, 10_000))
 def test_contrastive_divergence_is_the_gradient_of_free_energies(model, seed) -> None:
+    # formula: contrastive-divergence
     rng = np.random.default_rng(seed)
     v, v_model = ((rng.random((n, model.W.shape[0])) < 0.5).astype(float) for n in (6, 9))
     data, ours = rbm.moments(model, v), rbm.moments(model, v_model)
@@ -160,6 +163,7 @@ def run(model, phase, batches, optimizer=None, penalty=None, seed: int = 0):
 
 
 def test_one_update_is_what_the_lecture_writes() -> None:
+    # formula: contrastive-divergence
     """CD-1 in NumPy: h from v, v' from h, then <v h> - <v' h'>."""
     model, rate = machine(6, 4, 0), 0.1
     v = (np.random.default_rng(1).random((8, 6)) < 0.5).astype(float)

@@ -45,6 +45,7 @@ seeds = st.integers(0, 10_000)
 @settings(max_examples=20)
 @given(seeds, st.integers(1, 4), arrays((), 0.0, 3.0))
 def test_log_determinants_are_those_of_the_jacobian(kind, seed, dim, scale) -> None:
+    # formula: flow-inverse
     f, z = some(kind, seed, dim, float(scale)), random(seed).normal((4, dim), "float64")
     x, log_det = f.forward_and_log_det(z)
     back, inverse_log_det = f.inverse_and_log_det(x)
@@ -70,6 +71,7 @@ def test_derivatives_of_the_density_in_points_and_parameters(kind) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("base", [StandardNormal(2), Independent(Normal(np.full(2, 0.5), 0.7), 1)])
 def test_densities_integrate_to_one(kind, base) -> None:
+    # formula: change-of-variables, flow-likelihood
     """Over a plane that is bent so that its grid covers all of it, whatever the map: x = sinh(t)."""
     f = Transformed(base, Chain([some(kind, 3, 2, 0.5)]))
     line = np.linspace(-5.0, 5.0, 1200)
@@ -103,6 +105,7 @@ def test_a_planar_map_can_always_be_inverted(seed, scale) -> None:
 
 
 def test_planar_maps_by_the_formulas_own_u() -> None:
+    # formula: planar
     rng = np.random.default_rng(0)
     u, w, b = rng.standard_normal((5, 3)), rng.standard_normal((5, 3)), rng.standard_normal(5)
     u = np.where((u * w).sum(axis=1, keepdims=True) > -0.99, u, -u)
@@ -169,6 +172,7 @@ def test_a_stack_of_flows_is_many_flows_at_once() -> None:
 
 
 def test_sampling_and_density_are_of_one_distribution() -> None:
+    # formula: flow-sample
     """E[-log p] of its own samples is E[log q] from the forward side; a histogram of cells fits the density."""
     f = flow([Planar.init(random(4), 4, scale=1.0)])
     x = f.sample(random(), 20_000)
@@ -186,6 +190,7 @@ def test_sampling_and_density_are_of_one_distribution() -> None:
 
 
 def test_a_chain_is_its_maps_one_after_the_other() -> None:
+    # formula: flow-chain, flow-likelihood
     """And the lectures' index slip: z_(i-1) = f_i^-1(z_i), last map first."""
     a, b = some("planar", 1, 2), some("triangular", 2, 2)
     z = random().normal((5, 2), "float64")
@@ -225,6 +230,7 @@ def test_the_best_affine_flow_is_the_best_normal_distribution() -> None:
 
 
 def test_the_free_energy_is_the_divergence_up_to_log_z() -> None:
+    # formula: free-energy
     """KL(q || p) for two normal distributions: q by an affine flow, p by an energy with a known Z."""
     q = flow([Affine(np.diag([0.5, 3.0]), np.array([[1.0, -1.0]]))])
     z = random().normal((200_000, 2), "float64")

@@ -42,6 +42,7 @@ def test_the_cheapest_pairs(n, seed, ties) -> None:
 
 
 def test_the_earth_movers_distance() -> None:
+    # formula: earth-mover
     x, y = normal(0, 150, 2), 2.0 + normal(1, 150, 2)
     cost = np.linalg.norm(x[:, None] - y, axis=2)
     assert metrics.wasserstein(x, y) == pytest.approx(cost[scipy.optimize.linear_sum_assignment(cost)].mean(), rel=1e-12)

@@ -32,6 +32,7 @@ def random(seed: int = 0) -> dgm.random.Generator:
 
 @given(arrays((2,)), arrays((2,), 0.3, 2.0))
 def test_value_at_the_optimal_discriminator(m, s) -> None:
+    # formula: value-at-the-best, optimal-discriminator
     log_p, log_q = Normal(m[0], s[0]).log_prob(GRID), Normal(m[1], s[1]).log_prob(GRID)
     best = gan.value_quadrature(gan.optimal_logit(log_p, log_q), log_p, log_q, GRID)
     assert float(best) == pytest.approx(2 * float(div.js_quadrature(log_p, log_q, GRID)) - math.log(4), abs=1e-6)
@@ -53,6 +54,7 @@ def test_value_where_a_density_is_zero() -> None:
 
 
 def test_gan_losses_are_the_lectures() -> None:
+    # formula: gan-value, discriminator-step, generator-step, critic, gan-maps
     rng = np.random.default_rng(0)
     real, fake, w = rng.standard_normal((50, 2)), rng.standard_normal((50, 2)), rng.standard_normal((2, 1))
 
@@ -78,6 +80,7 @@ def test_gan_losses_are_the_lectures() -> None:
 
 
 def test_gradient_penalty_of_a_linear_critic() -> None:
+    # formula: gradient-penalty
     """f(x) = w . x has gradient w everywhere: the penalty is (|w| - 1)^2, and its gradient is known."""
     w = np.array([[3.0], [4.0]])
     x = np.random.default_rng(0).standard_normal((2, 20, 2))
@@ -120,6 +123,7 @@ def small_vae() -> tuple[VAE, np.ndarray]:
 
 
 def test_elbo_plus_kl_to_the_posterior_is_log_p() -> None:
+    # formula: elbo, gap
     """log p(x) = ELBO + KL(q || p(z | x)): both sides by quadrature, each in its own way."""
     model, x = small_vae()
     nodes, weights = normal_plane(200, reach=8.0)
@@ -134,6 +138,7 @@ def test_elbo_plus_kl_to_the_posterior_is_log_p() -> None:
 
 
 def test_the_elbo_is_unbiased_and_below() -> None:
+    # formula: elbo, jensen, encoder, decoder
     model, x = small_vae()
     drawn = np.stack([vae.elbo(model, x, random(seed)) for seed in range(2000)])
     exact = vae.elbo_quadrature(model, x, *normal_plane(100, reach=8.0))
@@ -149,6 +154,7 @@ def test_each_image_has_a_noise_of_its_own() -> None:
 
 
 def test_importance_sampling_comes_from_below_to_the_truth() -> None:
+    # formula: importance-identity, importance-weighted, elbo-entropy
     """With a q that covers the posterior: N(0, 1.2^2), wider than the prior."""
     model, x = small_vae()
     last = dataclasses.replace(model.encoder.layers[-1], weight=np.zeros((5, 4)), bias=np.log([1, 1, 1.2, 1.2]))
@@ -163,12 +169,14 @@ def test_importance_sampling_comes_from_below_to_the_truth() -> None:
 
 
 def test_probabilities_of_all_images_sum_to_one() -> None:
+    # formula: marginal-likelihood
     model, _ = small_vae()
     every = ((np.arange(64)[:, None] >> np.arange(6)) & 1).astype("float64")
     assert np.exp(vae.quadrature(model, every, 300).log_prob).sum() == pytest.approx(1.0, abs=1e-6)
 
 
 def test_the_gradient_of_the_elbo() -> None:
+    # formula: decoder-gradient
     model, x = small_vae()
     check_grads(lambda m: dgm.mean(vae.elbo(m, x, random())), [model], order=1)
 
@@ -176,6 +184,7 @@ def test_the_gradient_of_the_elbo() -> None:
 @settings(max_examples=5)
 @given(arrays((2,)), arrays((2,), 0.3, 1.5))
 def test_both_estimators_are_unbiased(mean, scale) -> None:
+    # formula: reparameterised-gradient
     """r(z) = z1^2 + z1 z2: the gradient of E[r] = m1^2 + s1^2 + m1 m2 is known."""
     q = Normal(mean, scale)
 
@@ -199,6 +208,7 @@ def test_both_estimators_are_unbiased(mean, scale) -> None:
 
 
 def test_em_never_lowers_the_likelihood_and_finds_planted_gaussians() -> None:
+    # formula: m-step
     rng = random(3)
     planted = np.array([[-3.0, 0.0], [3.0, 0.0], [0.0, 4.0]])
     x = np.concatenate(
@@ -253,6 +263,7 @@ def test_pictures_are_the_chances_of_white_pixels() -> None:
 
 
 def test_the_gap_and_the_mode_of_the_posterior() -> None:
+    # formula: gap, marginal-likelihood
     model, x = small_vae()
     exact = vae.quadrature(model, x, 400)
     bound = vae.elbo_quadrature(model, x, *normal_plane(200, reach=8.0))
@@ -272,6 +283,7 @@ def test_the_published_schedule() -> None:
 
 
 def test_differences_of_an_expectation_are_its_gradient() -> None:
+    # formula: expectation
     """E[z^2] for N(m, s^2) has the derivatives 2 m and 2 s."""
     q = Normal(np.array([[0.7, -1.0]]), np.array([[0.5, 1.5]]))
     nodes, weights = normal_plane(100, reach=8.0)

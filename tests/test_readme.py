@@ -48,7 +48,7 @@ def test_the_docs_show_the_claims(name) -> None:
 @pytest.mark.parametrize("name", sorted(SCRIPTS))
 def test_the_docs_claims_are_the_scripts(name) -> None:
     """docs/figures.md knows no other sentences than the lesson's."""
-    section = FIGURES.split(f"figures/{name}.png")[1].split("###")[0].split("<!--")[0]
+    section = FIGURES.split(f"figures/{name}.png")[1].split("##")[0].split("<!--")[0]
     script = SCRIPTS[name].read_text(encoding="utf-8")
     for sentence, *_ in table_rows(section):
         assert f'"{sentence}"'.replace("\\|", "|") in script

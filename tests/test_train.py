@@ -259,6 +259,7 @@ def test_projections_come_after_the_update() -> None:
 
 
 def test_batches_are_each_row_once_in_a_pass_and_can_be_found_again() -> None:
+    # formula: data
     batches = ROWS.batches(random(3), 10, passes=3, labels=True)
     assert len(batches) == 18
     for turn in range(3):

@@ -55,6 +55,7 @@ class Noisy(nn.Module):
 # --------------
 # Three critics at once, a stack; for each data set the surface of f, in units of its own steepest slope.
 
+# formula: gradient-penalty
 PENALISED = functools.partial(wgan.penalized_critic_loss, penalty=penalty)
 falling = optim.adam(optim.linear(5e-3, 0.0, STEPS), beta1=0.5)
 

@@ -60,6 +60,7 @@ run.picture("a")
 # the more JSD is a step: constant, with a hole at 0.
 
 grid = dgm.asarray(np.linspace(-2.0, 2.0, 8001))
+# formula: jsd, earth-mover
 DIVERGENCES = {"KL": divergences.kl_quadrature, "JSD": divergences.js_quadrature, "$W_1$": divergences.wasserstein_quadrature}
 
 
@@ -121,6 +122,7 @@ for theta in apart:
         if player == "critic":
             gradient = dgm.grad(lambda x, f=judge: dgm.sum(f(x)))(rng.uniform((2000, 1)) * (fake - real) + real)
             K = dgm.max(dgm.vector_norm(gradient, axis=1))
+            # formula: critic
             judged.append(float(wgan.distance(judge, real, fake) / K))
         else:
             told.append(0.5 * (float(gan.value(judge, real, fake)) + np.log(4.0)))

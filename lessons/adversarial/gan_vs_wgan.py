@@ -41,8 +41,10 @@ panels = run.panels("ab;ac", width_ratios=[1.15, 1.0])
 grid = dgm.asarray(np.linspace(-8.0, 8.0, 1601))
 log_p, log_q = Normal(-distance / 2, 1.0).log_prob(grid), Normal(distance / 2, 1.0).log_prob(grid)
 x, p, q = (dgm.to_numpy(values) for values in (grid, dgm.exp(log_p), dgm.exp(log_q)))
+# formula: jsd, earth-mover
 jsd, W = (float(f(log_p, log_q, grid)) for f in (divergences.js_quadrature, divergences.wasserstein_quadrature))
 points, mean = dgm.astype(grid, dgm.xp.float32)[:, None], dgm.asarray(np.float32([distance / 2]))
+# formula: gan-maps, data
 real, generator = Independent(Normal(-mean, 1.0), 1), gan.Generator(nn.Linear(dgm.ones_like(mean)[None, :], mean), latent=1)
 between, at_fakes = np.abs(x) <= distance / 2, int(np.argmin(np.abs(x - distance / 2)))
 
@@ -66,7 +68,9 @@ def fit(player: str, model, loss, optimizer, batch: int, steps: int):
 
 steps = run.pick(quick=1200, default=8000)
 smooth, falling = nn.MLP.init(run.rng, [1, 16, 1], dgm.softplus), optim.adam(optim.linear(2e-2, 0.0, steps))
+# formula: gan-value, discriminator-step
 logit, discriminator, losses = fit("D", smooth, gan.discriminator_loss, falling, 8192, steps)
+# formula: optimal-discriminator
 D, D_star = 1.0 / (1.0 + np.exp(-logit)), dgm.to_numpy(gan.optimal_discriminator(log_p, log_q))
 best, reached = (float(gan.value_quadrature(d, log_p, log_q, grid)) for d in (log_p - log_q, dgm.asarray(logit)))
 shown = {"real density p": p, "fake density q": q, "D, trained": D, "$D^* = p / (p + q)$": D_star}
@@ -90,6 +94,7 @@ run.picture("a")
 steps = run.pick(quick=500, default=2000)
 penalised, clip = functools.partial(wgan.penalized_critic_loss, penalty=penalty), functools.partial(wgan.clip_weights, c=c)
 falling = optim.adam(optim.linear(1e-2, 0.0, steps))
+# formula: critic, gradient-penalty
 f, critic, _ = fit("critic", nn.MLP.init(run.rng, [1, 64, 1]), penalised, falling, 512, steps)
 clipping = optim.project(optim.adam(optim.linear(1e-3, 0.0, steps)), clip)
 f_clipped, clipped, _ = fit("critic", nn.MLP.init(run.rng, [1, 64, 1]), wgan.critic_loss, clipping, 512, steps)
@@ -118,6 +123,7 @@ run.picture("a")
 # in it until d = 2 lambda. In more dimensions a gradient can turn without passing through 0.
 
 opponent = {"D": discriminator}, gan.discriminator_loss, optim.adam(1e-3)
+# formula: generator-step
 LOSSES = {
     "GAN, log(1 - D)": (gan.saturating_generator_loss, *opponent),
     "GAN, -log D": (gan.generator_loss, *opponent),

@@ -58,8 +58,11 @@ def look(models) -> Seen:
     with np.errstate(divide="ignore"):
         log_q = dgm.asarray(np.log(q))
     logits = dgm.astype(models["D"](cells)[:, 0], dgm.xp.float64), gan.optimal_logit(log_p, log_q)
+    # formula: value-at-the-best
     V, V_star = (float(gan.value_quadrature(logit, log_p, log_q, grid)) for logit in logits)
+    # formula: optimal-discriminator
     D, D_star = dgm.sigmoid(logits[0]), gan.optimal_discriminator(log_p, log_q)
+    # formula: jsd
     return Seen(q, dgm.to_numpy(D), dgm.to_numpy(D_star), V, V_star, float(divergences.js_quadrature(log_p, log_q, grid)))
 
 
@@ -126,6 +129,7 @@ class Shift(nn.Module):
 
 ticks, some = dgm.asarray(np.linspace(-1.0, 1.0, 64)[:, None]), dgm.astype(real.sample(rng, 64), dgm.xp.float64)
 players, sgd = {"D": nn.double(D), "G": Shift(dgm.asarray(np.array(2.0)))}, optim.sgd(0.5)
+# formula: discriminator-step, generator-step
 turn = train.alternate(D=(gan.discriminator_loss, sgd, 1), G=(gan.generator_loss, sgd, 1))
 moved = float(train.run(turn, turn.init(players, rng), [some]).models["G"].theta) - 2.0
 says = lambda D, x: dgm.mean(dgm.log(dgm.sigmoid(D(x))))  # noqa: E731

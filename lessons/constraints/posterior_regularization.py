@@ -69,6 +69,7 @@ def e_step(model, x, b, ignorant=False):
     """log p(z | x) and log q*(z) of each person, (N, 4). ``ignorant``: as if the model said nothing."""
     log_p = dgm.reshape(dgm.log_softmax(model.log_joint(x)) * (0.0 if ignorant else 1.0), (PEOPLE, 2, 2))
     log_p = dgm.log_softmax(dgm.reshape(log_p[:, 0, :, None] + log_p[:, 1, None, :], (PEOPLE, 4)))
+    # formula: e-step
     return log_p, log_p if b is None else posterior.project(log_p, f, posterior.multiplier(log_p, f, b))
 
 
@@ -77,10 +78,13 @@ def learn(seed: int, b=known, alpha=alpha, ignorant=False, circles=True, **who):
     (x, right, model), objective = draw(seed, **who), []
     for _ in range(60):
         log_p, log_q = e_step(model, x, b, ignorant)
+        # formula: posterior-regularisation
         kl = dgm.mean(posterior.divergence(log_q, log_p, f, 0.0))
+        # formula: whole-objective
         objective.append(float(alpha * kl - 2.0 * dgm.mean(model.log_prob(x))))  # of a person, who has two hands
         q = dgm.reshape((1.0 - alpha) * dgm.exp(log_p) + alpha * dgm.exp(log_q), (PEOPLE, 2, 2))
         hands = dgm.reshape(dgm.stack([dgm.sum(q, axis=2), dgm.sum(q, axis=1)], axis=1), (2 * PEOPLE, 2))
+        # formula: m-step
         model = mixture.maximize(x, hands, spherical=circles, floor=0.0)
     named = 100.0 * (dgm.to_numpy(model.log_joint(x)).argmax(axis=1) == right).mean()
     return model, max(named, 100.0 - named), np.array(objective), float(dgm.mean(model.log_prob(x)))

@@ -66,6 +66,7 @@ def learn(limit: float, rule, some=corpus.train, epochs: int = run.pick(quick=6,
         each = clauses.batches(*some, vocabulary, 50, rng)
         batches += [(batch, distillation.balance(t, limit, 0.3)) for batch in each]
     falling = optim.adam(optim.linear(3e-3, 0.0, len(batches)))
+    # formula: distillation, rule-m-step
     step = by_rows(distillation.student_loss(rule, dropout=0.0), falling, distillation.in_use_with_pi)
     state = step.init(SentenceCNN.init(rng, len(vocabulary) + 2, 16, 16), rng)
     return run.train(step, state, batches, f"lambda {rule.strength:g}, pi {limit:.2f}").model
@@ -106,6 +107,7 @@ run.picture("b", "c")
 # A network that has seen few sentences is not sure of its clauses. Over its own opinion of a clause, its teacher's answer is
 # moved by lambda (sigma(B) - 1/2), and by nothing else.
 
+# formula: rule-teacher
 rule = distillation.but(strength)
 unsure = learn(0.0, rule, corpus.train[:250], epochs=1)
 doubles = [words for words, two in zip(corpus.test.words, but, strict=True) if two]

@@ -64,6 +64,7 @@ run.picture("c")
 #
 # Its alphabet is not among those of the training set.
 
+# formula: digit-of-features, rbm-conditional
 rewritten = dgm.to_numpy(model.visible(dgm.asarray(on)))
 shown = int(np.argsort(-new.x.sum(axis=1))[len(new) // 3])
 terms = np.argsort(-on[shown] * np.linalg.norm(features, axis=1))
@@ -82,15 +83,18 @@ run.picture("d")
 # logarithms); and what makes CD what it is: at data that the machine itself made its chains stand still, and its gradient is 0
 # but for noise. Begun at noise they would not.
 
+# formula: rbm-joint
 small = RBM(*[1.5 * rng.normal(shape, "float64") for shape in ((12, 8), (12,), (8,))])
 even = dgm.asarray(np.full((20_000, 12), 0.5))
 made = small.gibbs(rng, rng.bernoulli(even), 300)
+# formula: rbm-gradient
 slope = contrastive.exact(rbm.log_partition).gradient(small, made, None, rng)[1]
 averages = zip((slope.W, slope.b, slope.a), rbm.model_moments(small), rbm.moments(small, made), strict=True)
 gap = max(float(dgm.max(dgm.abs(s - (of_model - of_data)))) for s, of_model, of_data in averages)
 log_z = float(rbm.log_partition(small))
 estimates = np.array([mcmc.ais(small, rng, chains=5000, temperatures=50)[:3] for _ in range(4)])  # nats, low, high
 off = (estimates[:, 0] - log_z) / (0.5 * (estimates[:, 2] - estimates[:, 1]))
+# formula: contrastive-divergence
 still = contrastive.cd(1).gradient(small, made, None, rng)[1]
 moving = dgm.grad(contrastive.contrastive_loss)(small, made, small.gibbs(rng, rng.bernoulli(even), 1))
 stands = float(dgm.vector_norm(still.W) / dgm.vector_norm(moving.W))

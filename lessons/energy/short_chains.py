@@ -34,6 +34,7 @@ panels = run.panels("ab")
 # In (b) the rate does not fall, and CD-1 goes on for longer.
 
 patterns = dgm.asarray(data.bars_and_stripes(4))
+# formula: rbm-likelihood, rbm-marginal
 log_likelihood = dgm.compile(lambda machine: dgm.mean(machine.log_prob(patterns, rbm.log_partition(machine))))
 seeds, part = run.pick(quick=2, default=4), run.pick(quick=300, default=450)
 
@@ -53,6 +54,7 @@ def learn(phase, rate, what: str, parts: int = 10):
     return machines, np.array(curves)
 
 
+# formula: contrastive-divergence
 PHASES = {"CD-1": contrastive.cd(1), "CD-10": contrastive.cd(10), "PCD": contrastive.pcd(1, chains=100)}
 PHASES["exact gradient"] = contrastive.exact(rbm.log_partition)
 if run.mode == "quick":

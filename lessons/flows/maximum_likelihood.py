@@ -54,6 +54,7 @@ def learn(K: int):
     """The flow of each data set."""
 
     def loss(stack, x, rng):
+        # formula: flow-likelihood
         return dgm.sum(nll(stack, dgm.stack([dgm.permute_dims(x, (1, 0, 2))] * STARTS)))
 
     begin = flow([Planar.init(rng, K, stack=(STARTS, 3)), Affine.fit(dgm.stack([learn_from] * STARTS))])
@@ -85,6 +86,7 @@ def log_probs(log_prob, x) -> np.ndarray:
 for i, name in enumerate(DRAWS):
     x, v = learn_from[i, ...], valid[i, ...]
     sizes = run.pick(quick=[8, 16], default=[8, 12, 16, 24, 32] * 2)
+    # formula: marginal-likelihood
     fits = [mixture.fit(GaussianMixture.init(rng, x, K), x, run.pick(quick=40, default=80)) for K in run.progress(sizes, "EM")]
     best = max((model for model, _ in fits), key=lambda model: log_probs(model.log_prob, v).mean())
     fits.append(mixture.fit(best, x, 200))  # to where it stays

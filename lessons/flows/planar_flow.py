@@ -40,10 +40,12 @@ angle = np.pi * np.array([0.0, 0.0, 0.5, 0.5, 0.25, 0.75, 0.1, 0.6, 0.35, 0.85])
 w = np.stack([np.cos(angle), np.sin(angle)], axis=1)
 uw = np.array([run.settings["push"]] * 2 + [0.2, 0.2, -0.5, 0.8, -0.5, 0.8, -0.5, 0.5])  # below 0 it squeezes
 centres, t = 1.3 * w * np.sin(2.0 * np.arange(10))[:, None], np.tile([1.2, -1.2], 5)  # t above 0: away from the centre
+# formula: planar
 planar = Planar.of(*[dgm.asarray(np.float32(p)) for p in (uw[:, None] * w, w, 0.0 * uw)])
 radial = Radial(*[dgm.asarray(np.float32(p).reshape(10, 1, -1)) for p in (centres, 0.0 * t, t)])
 side = dgm.asarray(np.full(2, 2.0, "float32"))
 bases = StandardNormal(2), Independent(Uniform(-side, side), 1)
+# formula: flow-sample, flow-chain, change-of-variables
 effects = [Transformed(base, Chain([maps])) for maps in (planar, radial) for base in bases]
 maps = [[f[:k].log_prob for k in (0, 1, 2, 10)] for f in effects]
 lesson.densities(panels["a"], maps, ["planar", "planar", "radial", "radial"], ["$z_0$", "K = 1", "K = 2", "K = 10"])
@@ -77,6 +79,7 @@ def problem(K: int, seeds: int, steps: int):
 
     def loss(model, beta, rng):
         z = model.base.sample(rng, (4, seeds, BATCH))
+        # formula: free-energy, reverse-kl
         return dgm.sum(dgm.mean(free_energy(model, energy, z, beta), axis=-1))
 
     noise, betas = dgm.random.Generator([run.seed, K]), np.minimum(1.0, 0.01 + np.arange(steps) / (0.5 * steps)).tolist()
@@ -114,6 +117,7 @@ for K in (max(K_MOST // 16, 1), max(K_MOST // 4, 1), K_MOST):
     kl[K] += log_z[:, None]
     reported.append(state.losses[-200:].mean() / (4 * SEEDS) - (kl[K] - log_z[:, None]).mean())  # the loss sums over all flows
     for i, target in enumerate(targets):
+        # formula: flow-inverse
         mass, divergence = over_plane(nn.double(fits[K].member(i, 0)).log_prob, target)
         checks.append((abs(mass - 1.0), abs(divergence - kl[K][i, 0])))
 rows = [[target, *(fit.member(i, 0).log_prob for fit in fits.values())] for i, target in enumerate(targets)]

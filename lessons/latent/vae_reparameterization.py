@@ -43,6 +43,7 @@ run.picture("a")
 
 
 def loss(model, grey, rng):
+    # formula: elbo, decoder-gradient, encoder, decoder, jensen
     return vae.loss(model, rng.bernoulli(grey), rng)  # each pixel white with the probability that its grey value gives
 
 
@@ -76,11 +77,13 @@ def reward(z, model=model):
     return model.decode(z).log_prob(image)
 
 
+# formula: expectation
 exact = dgm.to_numpy(estimators.quadrature(reward, q, *normal_plane(200)))
 differences = estimators.by_differences(lambda z: reward(z, exactly), q, *normal_plane(60))
 b = estimators.best_baseline(reward, q, draws)
 baselines = {"score function, best b": b, "score function": 0.0, "twice b": 2.0 * b}
 estimates = {name: estimators.score_function(reward, q, draws, at) for name, at in baselines.items()}
+# formula: reparameterise, reparameterised-gradient
 estimates = {"reparameterised": estimators.reparameterized(reward, q, draws), **estimates}
 estimates = {name: dgm.to_numpy(each) for name, each in estimates.items()}
 sizes = [n for n in (1, 3, 10, 30, 100, 300, 1000) if draws.shape[0] // n >= 10]
@@ -99,8 +102,11 @@ run.picture("b")
 # falls short by nats: (f) has the exact posterior of the worst image, and q beside it.
 
 held_out = rng.bernoulli(dgm.asarray(digits.test.x[: run.pick(quick=20, default=100)]))
+# formula: marginal-likelihood, gap, kl
 truth, gap, mode = map(dgm.to_numpy, vae.quadrature(model, held_out, cells=run.pick(quick=400, default=960)))
+# formula: importance-identity, importance-weighted
 weighted = dgm.to_numpy(vae.log_prob_importance(model, held_out, run.pick(quick=500, default=5000), rng))
+# formula: elbo-entropy
 bound = dgm.to_numpy(vae.elbo_quadrature(model, held_out, *normal_plane(40)))
 guess = model.posterior(held_out).base
 loc, scale = dgm.to_numpy(guess.loc), dgm.to_numpy(guess.scale)

@@ -85,6 +85,7 @@ class Batches(_Batches):
 
     def _batch(self, s: int) -> Any:
         turn, place = divmod(s, self._each)
+        # formula: data
         some = self._order(turn)[place * self._size : (place + 1) * self._size]
         x = asarray(self._rows.x[some])
         return (x, asarray(self._rows.labels[some])) if self._labels and self._rows.labels is not None else x

@@ -194,6 +194,7 @@ class Transformed(Distribution):
         """f(z), z from the base."""
         if not as_tuple(shape) and len(self.shape) == 1:  # bijections move rows of points
             return self.sample(rng, 1)[0, ...]
+        # formula: flow-sample
         return self.bijection.forward_and_log_det(self.base.sample(rng, shape))[0]
 
     def sample_and_log_prob(self, rng: Generator, shape: int | Shape = ()) -> tuple[Array, Array]:
@@ -208,7 +209,9 @@ class Transformed(Distribution):
     def log_prob(self, x: Array) -> Array:
         """log p_0(f^-1(x)) + log |det df^-1/dx|, in nats."""
         checks.width(x, self.shape[-1], "log_prob: points")
+        # formula: flow-inverse
         z, log_det = self.bijection.inverse_and_log_det(x)
+        # formula: change-of-variables
         return self.base.log_prob(z) + log_det
 
     def __getitem__(self, maps: slice) -> Transformed:

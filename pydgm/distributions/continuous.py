@@ -30,6 +30,7 @@ class Normal(Distribution):
     def sample(self, rng: Generator, shape: int | Shape = ()) -> Array:
         """loc + scale * eps, eps ~ N(0, 1): reparameterised, so differentiable in both. Shape (\\*shape, ...)."""
         noise = rng.normal((*as_tuple(shape), *self.shape), dtype_of(self.loc, self.scale))
+        # formula: reparameterise
         return self.loc + self.scale * noise
 
     def log_prob(self, x: Array) -> Array:

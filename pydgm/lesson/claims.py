@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import operator
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -50,6 +51,29 @@ def table(claims: Sequence[Claim]) -> str:
         said = f"{_number(c.measured)} {c.relation} {_number(c.bound)}"
         lines.append(f"  {'holds' if c.holds else 'FAILS'}  {said:<28} {c.claim}")
     return "\n".join(lines)
+
+
+class Measured(NamedTuple):
+    """What a run has found: its claims, as a table where somebody looks, Jupyter or a page."""
+
+    claims: Sequence[Claim]
+
+    def __repr__(self) -> str:
+        return table(self.claims)
+
+    @property
+    def alt(self) -> str:
+        """The figure in words, for those who do not see it: what it claims, and what was measured."""
+        return "; ".join(f"{c.claim}: {_number(c.measured)}" for c in self.claims)
+
+    def _repr_html_(self) -> str:
+        cells = [
+            (c.claim, _number(c.measured), f"{c.relation} {_number(c.bound)}", "holds" if c.holds else "FAILS")
+            for c in self.claims
+        ]
+        rows = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in cells)
+        head = "".join(f'<th scope="col">{name}</th>' for name in ("claim", "measured", "bound", ""))
+        return f'<table class="claims"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
 
 
 def in_a_cell(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import io
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,22 +16,52 @@ from ..metrics import mean_interval
 
 
 class Picture:
-    """Some panels of a figure, cut out. Drawn only where somebody looks: Jupyter, or a page that is made of a lesson."""
+    """Some panels of a figure, cut out, side by side. Drawn only where somebody looks: Jupyter, or a page made of a lesson."""
 
     def __init__(self, figure: Any, panels: Sequence[Any]) -> None:
         self._figure, self._panels = figure, panels
 
     def _repr_png_(self) -> bytes:
-        from matplotlib.transforms import Bbox
+        from matplotlib.image import imread, imsave
 
-        self._figure.canvas.draw()
-        box = Bbox.union([panel.get_tightbbox() for panel in self._panels]).padded(10.0)
+        parts = [imread(io.BytesIO(self._alone(panel))) for panel in self._panels]
+        height = max(part.shape[0] for part in parts)
+        margins = [(height - part.shape[0]) // 2 for part in parts]
+        padded = [
+            numpy.pad(part, ((above, height - part.shape[0] - above), (0, 0), (0, 0)), constant_values=1.0)
+            for part, above in zip(parts, margins, strict=True)
+        ]
         file = io.BytesIO()
-        self._figure.savefig(file, format="png", bbox_inches=box.transformed(self._figure.dpi_scale_trans.inverted()))
+        imsave(file, numpy.concatenate(padded, axis=1), format="png")
         return file.getvalue()
 
+    def _alone(self, panel: Any) -> bytes:
+        """One panel, and what is drawn over it; its neighbours may reach into its box, and are left out."""
+        from matplotlib.transforms import Bbox
+
+        place = panel.get_position(original=True).bounds
+        same = [each for each in self._figure.axes if each.get_position(original=True).bounds == place]
+        others = [each for each in self._figure.axes if each not in same and each.get_visible()]
+        for each in others:
+            each.set_visible(False)
+        try:
+            self._figure.canvas.draw()
+            box = Bbox.union([each.get_tightbbox() for each in same]).padded(10.0)
+            file = io.BytesIO()
+            self._figure.savefig(file, format="png", bbox_inches=box.transformed(self._figure.dpi_scale_trans.inverted()))
+        finally:
+            for each in others:
+                each.set_visible(True)
+        return file.getvalue()
+
+    @property
+    def alt(self) -> str:
+        """What it shows, for those who do not see it: its panels' titles."""
+        return "; ".join(" ".join(panel.get_title().split()) or f"panel {panel.get_label()}" for panel in self._panels)
+
     def _repr_html_(self) -> str:
-        return f'<img src="data:image/png;base64,{base64.b64encode(self._repr_png_()).decode()}" alt="">'
+        image = base64.b64encode(self._repr_png_()).decode()
+        return f'<img src="data:image/png;base64,{image}" alt="{html.escape(self.alt)}">'
 
 
 def smallest_text(figure: Any) -> tuple[float, str]:

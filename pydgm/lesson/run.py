@@ -1,13 +1,15 @@
-"""One run of a lesson, from its options to its picture and its numbers.
+"""One run of a lesson, from its options to its picture and its numbers::
 
-run = lesson.start("adversarial/gan_vs_wgan", __doc__, lecture="L1, section 1.2", figure="Figure 1", settings={"penalty": 10.0})
-panels = run.panels("ab")
-for step in run.progress(run.pick(quick=300, default=3000), "training"):
-    ...
-panels["a"].plot(x, D)
-run.picture("a")  # what a notebook shows at this place
-run.claim("the critic's slope between the means is constant", variation, "<=", 0.1)
-run.finish(numbers)
+    run = lesson.start("adversarial/gan_vs_wgan", __doc__, lecture="L1, section 1.2", figure="Figure 1")
+    panels = run.panels("ab")
+    for step in run.progress(run.pick(quick=300, default=3000), "training"):
+        ...
+    panels["a"].plot(x, D)
+    run.picture("a")  # what a notebook shows at this place
+    run.claim("the critic's slope between the means is constant", variation, "<=", 0.1)
+    run.finish(numbers)
+
+``python -m lessons run NAME`` runs one of those in ``lessons/``, and gives it its options.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ from ..errors import BackendError, to_install
 from ..random import Generator
 from ..train import State, Step
 from . import film
-from .claims import Claim, check_relation, table
+from .claims import Claim, Measured, check_relation, table
 from .pictures import Picture, smallest_text
 from .status import FAILS, HOLDS, guard, refuse
 
@@ -273,8 +275,9 @@ class Run:
         check_relation(relation)
         self.claims.append(Claim(claim, float(measured), relation, bound))
 
-    def finish(self, numbers: dict[str, Any]) -> None:
-        """Write NAME.png and NAME.json, print the claims. As a program, end with status 1 where a claim fails.
+    def finish(self, numbers: dict[str, Any]) -> Measured:
+        """Write NAME.png and NAME.json, and show the claims: a program prints them, and ends with status 1 where one fails; a
+        notebook shows what is returned.
 
         Both files are of one run, also where two runs write into one folder; ``picture_sha256`` says which picture belongs, and
         ``smallest_text`` how high its smallest letters are, as a share of its height.
@@ -310,11 +313,13 @@ class Run:
             path.unlink(missing_ok=True)
         if self._data and not self._looked_for_data:
             print(f"--data {self._data} was not used: in this mode the lesson reads no data")
-        print(table(self.claims))
+        if self._program:
+            print(table(self.claims))
         failed = sum(not c.holds for c in self.claims)
         print(f"{len(self.claims) - failed} of {len(self.claims)} claims hold; {self._out / short}.png, .json; {seconds:.1f} s")
         if self._program:
             raise SystemExit(FAILS if failed else HOLDS)
+        return Measured(self.claims)
 
 
 def _plain(x: Any) -> Any:

@@ -48,6 +48,7 @@ def wasserstein(x: Any, y: Any) -> float:
     if x.shape[1] == 1:
         return float(wasserstein_samples(asarray(x[:, 0]), asarray(y[:, 0])))
     cost = numpy.stack([numpy.linalg.norm(y - point, axis=1) for point in x])
+    # formula: earth-mover
     return float(cost[numpy.arange(len(x)), assignment(cost)].mean())
 
 

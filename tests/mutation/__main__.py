@@ -134,7 +134,7 @@ def table(models: list[WrongModel], answers: list[dict[str, str]]) -> str:
     """Markdown: one row for each wrong model, a headline for each file."""
     lines: list[str] = []
     for file in dict.fromkeys(model.file for model in models):
-        lines += [f"### `pydgm/{file}`", "", "| wrong | noticed by |", "|---|---|"]
+        lines += [f"## `pydgm/{file}`", "", "| wrong | noticed by |", "|---|---|"]
         for model, noticed in zip(models, answers, strict=True):
             if model.file == file:
                 stage, by = next(((stage, by) for stage, by in noticed.items() if by), ("", "nobody"))

@@ -27,7 +27,7 @@ def named() -> Iterator[WrongModel]:
     """Those of the list. Raises ``ValueError`` where a text does not stand once in its file."""
     for headline, rest in re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", LIST.read_text(encoding="utf-8"), re.M | re.S):
         file, lessons, tests = re.split("[:;] ", headline)
-        source = (ROOT / "pydgm" / file).read_text(encoding="utf-8")
+        source = re.sub(r"(?m)^ *# formula: .*\n", "", (ROOT / "pydgm" / file).read_text(encoding="utf-8"))
         for name, change in re.findall(r"^# (.*?)\n(.*?)\n(?=\n|\Z)", rest, re.M | re.S):
             right, wrong = ("\n".join(x[2:] for x in change.split("\n") if x.startswith(sign)) for sign in "-+")
             if source.count(right) != 1:

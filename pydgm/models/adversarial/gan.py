@@ -46,6 +46,7 @@ class Generator(Module):
 
         A :func:`pydgm.nn.stack` of S generators takes (S, n), to each its own z.
         """
+        # formula: gan-maps
         return self.network(rng.normal((*as_tuple(shape), self.latent)))
 
 
@@ -69,16 +70,19 @@ def fakes(models: Models, real: Array, rng: random.Generator) -> Array:
 
 def value(discriminator: Network, real: Array, fake: Array) -> Array:
     """V(D, G) = E_x[log D(x)] + E_z[log(1 - D(G(z)))], estimated from samples, in nats."""
+    # formula: gan-value
     return -mean(softplus(-discriminator(real))) - mean(softplus(discriminator(fake)))
 
 
 def discriminator_loss(models: Models, real: Array, rng: random.Generator) -> Array:
     """-V(D, G), with as many generated samples as real ones."""
+    # formula: discriminator-step
     return -value(models["D"], real, fakes(models, real, rng))
 
 
 def saturating_generator_loss(models: Models, real: Array, rng: random.Generator) -> Array:
     """E_z[log(1 - D(G(z)))], the generator's part of V. Flat where D is sure of itself: its gradient there is -D'."""
+    # formula: generator-step
     return -mean(softplus(models["D"](fakes(models, real, rng))))
 
 
@@ -112,11 +116,13 @@ def optimal_logit(log_p: Array, log_q: Array) -> Array:
 
 def optimal_discriminator(log_p: Array, log_q: Array) -> Array:
     """D*(x) = p(x) / (p(x) + q(x)) from log densities; right in the far tails too, where p and q round to 0."""
+    # formula: optimal-discriminator
     return sigmoid(optimal_logit(log_p, log_q))
 
 
 def value_quadrature(logit: Array, log_p: Array, log_q: Array, x: Array) -> Array:
     """V(D) = E_p[log D] + E_q[log(1 - D)] on a grid ``x``. At D*: 2 JSD(p, q) - log 4."""
     p, q = exp(log_p), exp(log_q)
+    # formula: value-at-the-best
     log_D, log_rest = where(greater(p, 0), -softplus(-logit), 0.0), where(greater(q, 0), -softplus(logit), 0.0)
     return trapezoid(p * log_D + q * log_rest, x)  # where a density is 0, so is its integrand

@@ -26,6 +26,7 @@ Model = TypeVar("Model")
 
 def distance(critic: Network, real: Array, fake: Array) -> Array:
     """E_p[f(x)] - E_q[f(G(z))], estimated from samples: K times a lower bound on W. In the units of f."""
+    # formula: critic
     return mean(critic(real)) - mean(critic(fake))
 
 
@@ -66,5 +67,7 @@ def gradient_penalty(critic: Network, real: Array, fake: Array, rng: Generator, 
         raise ShapeError(f"gradient_penalty: {shape_text(real)} of real and {shape_text(fake)} of fake examples")
     batch = real.shape[:batch_ndim]
     u = reshape(rng.uniform(batch), (*batch, *(1,) * (real.ndim - batch_ndim)))
+    # formula: gradient-penalty
     slope = grad(lambda x: sum(critic(x)))(u * real + (1.0 - u) * fake)
+    # formula: gradient-penalty
     return mean(square(vector_norm(reshape(slope, (*batch, -1)), axis=-1) - 1.0))

@@ -54,13 +54,16 @@ def teacher(model: Callable[[Array], Array], batch: Batch, logits: Array, rule: 
     """log q(y | x): (n, 2). Where the rule does not speak, q is p. Clauses are read without dropout."""
     p = exp(log_softmax(model(batch.clauses)))
     r = scatter_add(rule.truth(p[:, 1]), batch.rows, (logits.shape[0] + 1, 2))
+    # formula: rule-teacher
     return project(log_softmax(logits), r[:-1, ...], rule.strength)
 
 
 def distillation_loss(log_p: Array, labels: Array, log_q: Array, pi: Array) -> Array:
     """The mean of (1 - pi) l(y_n, p) + pi l(q, p), in nats; q is the teacher, and has no gradient."""
     hard = stack([1.0 - labels, 0.0 + labels], axis=-1)
+    # formula: distillation
     target = (1.0 - pi) * hard + pi * stop_gradient(exp(log_q))
+    # formula: rule-m-step, distillation
     return -mean(sum(target * log_p, axis=-1))
 
 

@@ -24,6 +24,7 @@ def project(log_p: Array, f: Array, strength: float = 1.0) -> Array:
 
     For rules, lambda f(y) = sum_l lambda_l r_l(y). ``log_p`` may lack its own normalisation.
     """
+    # formula: e-step
     return log_softmax(log_p + strength * f)
 
 
@@ -50,6 +51,7 @@ def divergence(log_q: Array, log_p: Array, f: Array, strength: float = 1.0) -> A
     """KL(q || p) - lambda E_q[f], over the last axis: what q* makes smallest. Where q is 0 it adds nothing."""
     q = exp(log_q)
     some = greater(q, 0)
+    # formula: posterior-regularisation
     return sum(q * (where(some, log_q, 0.0) - where(some, log_p, 0.0) - strength * f), axis=-1)
 
 

@@ -35,6 +35,7 @@ class NegativePhase(NamedTuple):
 
 def contrastive_loss(model: Model, v: Array, v_model: Array) -> Array:
     """mean F(v) - mean F(v_model): its gradient is E_data - E_model of dF / d theta, where ``v_model`` stands for the model."""
+    # formula: contrastive-divergence
     return mean(model.free_energy(v)) - mean(model.free_energy(stop_gradient(v_model)))
 
 

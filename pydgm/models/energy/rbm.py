@@ -74,22 +74,26 @@ class RBM(Module):
         """-(v' W h + b' v + a' h): (..., visible) and (..., hidden) -> (...)."""
         checks.width(v, self.W.shape[0], "RBM: visible units")
         checks.width(h, self.W.shape[1], "RBM: hidden units")
+        # formula: rbm-joint
         return -(sum((v @ self.W) * h, axis=-1) + v @ self.b + h @ self.a)
 
     def free_energy(self, v: Array) -> Array:
         """F(v) = -b' v - sum_j log(1 + exp(a_j + (v' W)_j)): (..., visible) -> (...)."""
         checks.width(v, self.W.shape[0], "RBM: visible units")
         checks.within(v, 0.0, 1.0, "RBM: binary visible units")
+        # formula: rbm-marginal
         return -(v @ self.b) - sum(softplus(v @ self.W + self.a), axis=-1)
 
     def hidden(self, v: Array) -> Array:
         """P(h_j = 1 | v): (..., visible) -> (..., hidden)."""
         checks.width(v, self.W.shape[0], "RBM: visible units")
+        # formula: rbm-conditional
         return sigmoid(v @ self.W + self.a)
 
     def visible(self, h: Array) -> Array:
         """P(v_i = 1 | h): (..., hidden) -> (..., visible)."""
         checks.width(h, self.W.shape[1], "RBM: hidden units")
+        # formula: rbm-conditional, digit-of-features
         return sigmoid(h @ matrix_transpose(self.W) + self.b)
 
     def gibbs(self, rng: Any, v: Array, steps: int) -> Array:
@@ -100,6 +104,7 @@ class RBM(Module):
 
     def log_prob(self, v: Array, log_z: Array) -> Array:
         """log P(v) = -F(v) - log Z, with log Z from :func:`log_partition` or :func:`pydgm.mcmc.ais`."""
+        # formula: rbm-likelihood
         return -self.free_energy(v) - log_z
 
     def likelihood(self, v: Array, rng: Generator, base: Array | None = None) -> Likelihood:
@@ -155,6 +160,7 @@ def moments(model: RBM, v: Array, weights: Array | None = None) -> Moments:
     p = model.hidden(v)
     if weights is None:
         p = p * (1.0 / v.shape[0])
+        # formula: rbm-gradient
         return Moments(matrix_transpose(v) @ p, mean(v, axis=0), sum(p, axis=0))
     p = p * expand_dims(weights, axis=1)
     return Moments(matrix_transpose(v) @ p, weights @ v, sum(p, axis=0))

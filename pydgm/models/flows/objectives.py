@@ -30,6 +30,7 @@ def flow(layers: Sequence[Bijection], dim: int = 2) -> Transformed:
 
 def nll(model: Any, x: Array, rng: Generator | None = None) -> Array:
     """-mean log p(x) of the rows of ``x``, in nats: maximum likelihood descends it. Takes the inverse of every layer."""
+    # formula: flow-likelihood
     return -mean(model.log_prob(x), axis=-1)
 
 
@@ -46,4 +47,5 @@ def free_energy(model: Transformed, energy: Callable[[Array], Array], z: Array, 
         raise ShapeError(
             f"free_energy: the energies of points {tuple(x.shape)} are {tuple(log_det.shape)}, not {shape_text(U)}"
         )
+    # formula: free-energy
     return model.base.log_prob(z) - log_det + beta * U

@@ -59,6 +59,7 @@ class Planar(Bijection):
     def forward_and_log_det(self, z: Array) -> tuple[Array, Array]:
         (u, s), w, g = self._u(), matrix_transpose(self.w), []
         z = matrix_transpose(z)  # points as columns, as in the formula
+        # formula: planar
         for k in range(w.shape[0]):
             g.append(tanh(w[k, ...] @ z + self.b[k, ...]))
             z = u[k, ...] @ g[k] + z
@@ -90,6 +91,7 @@ def _log_det(g: Array, s: Array) -> Array:
     """The sum of log(1 + g' u' w) over the maps, with g' = 1 - tanh^2 and u' w = s - 1: log of a sum of positive terms."""
     if g.ndim > s.ndim:  # points have axes in front of the stack's: those of s are to stand behind them
         s = reshape(s, (s.shape[0], *(1,) * (g.ndim - s.ndim), *s.shape[1:]))
+    # formula: planar
     return squeeze(sum(log(square(g) + s * (1.0 - square(g))), axis=0), -2)
 
 

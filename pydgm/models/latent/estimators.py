@@ -28,6 +28,7 @@ def _one_row_for_each(q: Normal, noise: Array) -> tuple[Array, Array]:
 def reparameterized(r: Reward, q: Normal, noise: Array) -> Array:
     """grad r(loc + scale eps): the derivative of r along the path of the sample. ``noise`` (n, d) is the eps."""
     parameters = _one_row_for_each(q, noise)
+    # formula: reparameterised-gradient
     by_loc, by_scale = ad.grad(lambda m, s: ad.sum(r(m + s * noise)), argnums=(0, 1))(*parameters)
     return ad.concat([by_loc, by_scale], axis=1)
 
@@ -75,6 +76,7 @@ def by_differences(r: Reward, q: Normal, nodes: Array, weights: Array) -> numpy.
 
     def slope(axis: numpy.ndarray[Any, Any]) -> float:
         def expected(t: float) -> float:
+            # formula: expectation
             points = loc.reshape(-1) + t * axis[:d] + (scale.reshape(-1) + t * axis[d:]) * z
             return float(w @ to_numpy(r(asarray(points))))
 

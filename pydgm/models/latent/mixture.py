@@ -64,6 +64,7 @@ def maximize(x: Array, r: Array, spherical: bool = False, floor: float = 1e-5) -
     """
     x = as_floats(x)
     n = sum(r, axis=0) + 1e-10
+    # formula: m-step
     loc = matrix_transpose(r) @ x / expand_dims(n, axis=1)
     away = expand_dims(x, axis=0) - expand_dims(loc, axis=1)  # (K, n, d)
     scatter = matrix_transpose(away * expand_dims(matrix_transpose(r), axis=2)) @ away

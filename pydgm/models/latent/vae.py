@@ -51,11 +51,13 @@ class VAE(Module):
 
     def posterior(self, x: Array) -> Independent:
         """q(z | x): (n, pixels) -> n Normals of vectors (latent,)."""
+        # formula: encoder
         mu, log_sigma = ad.split(self.encoder(x), 2)
         return Independent(Normal(mu, ad.exp(log_sigma)), 1)
 
     def decode(self, z: Array) -> Independent:
         """p(x | z): (..., latent) -> Bernoulli pixels."""
+        # formula: decoder
         return Independent(Bernoulli(self.decoder(z)), 1)
 
     def likelihood(self, x: Array, rng: Generator, size: int = 1000) -> Likelihood:
@@ -84,6 +86,7 @@ def manifold(model: VAE, n: int) -> Array:
 def elbo(model: VAE, x: Array, rng: Generator) -> Array:
     """One-sample estimate of the bound for each image, reparameterised: (n,), in nats. The KL term is exact."""
     q = model.posterior(x)
+    # formula: elbo, jensen
     return model.decode(q.sample(rng)).log_prob(x) - kl(q, model.prior)
 
 
@@ -95,6 +98,7 @@ def burda_schedule(steps: int, stages: int = 8) -> tuple[Rate, int]:
 
 def loss(model: VAE, x: Array, rng: Generator) -> Array:
     """-mean ELBO of the rows of ``x``, in nats."""
+    # formula: decoder-gradient
     return -ad.mean(elbo(model, x, rng))
 
 
@@ -102,6 +106,7 @@ def _log_weights(model: VAE, x: Array, k: int, rng: Generator) -> Array:
     """log w_i = log p(x, z_i) - log q(z_i | x) for k samples of each image: (k, n)."""
     q = model.posterior(x)
     z = q.sample(rng, (k,))
+    # formula: elbo-entropy
     return model.decode(z).log_prob(x) + model.prior.log_prob(z) - q.log_prob(z)
 
 
@@ -112,6 +117,7 @@ def log_prob_importance(model: VAE, x: Array, k: int, rng: Generator, chunk: int
     ``chunk`` at a time, of which only the k weights of each image are kept.
     """
     parts = [_log_weights(model, x, min(chunk, k - done), rng) for done in range(0, k, chunk)]
+    # formula: importance-identity, importance-weighted
     return ad.logsumexp(ad.concat(parts, axis=0), axis=0) - math.log(k)
 
 
@@ -135,7 +141,7 @@ class Exact(NamedTuple):
 
 
 def quadrature(model: VAE, x: Array, cells: int, reach: float = 6.0, chunk: int = 2000) -> Exact:
-    """Integrals over the square [-reach, reach]^2 in ``cells``^2 cells: log p(x) is that of p(z) p(x | z).
+    """Integrals over the square [-reach, reach]^2 of ``cells`` x ``cells`` cells: log p(x) is that of p(z) p(x | z).
 
     Exact as the cells grow smaller than the narrowest posterior. The gap is what the bound lacks, log p(x) = ELBO + gap
     (lecture L4, "Variational Bound"). It is summed over these cells, apart from :func:`elbo_quadrature`.
@@ -154,7 +160,9 @@ def quadrature(model: VAE, x: Array, cells: int, reach: float = 6.0, chunk: int 
         higher, where = ad.max(log_joint, axis=1), ad.argmax(log_joint, axis=1)
         mode = ad.where((higher > best)[:, None], ad.take(z, where, axis=0), mode)
         best = ad.maximum(best, higher)
+    # formula: marginal-likelihood
     log_prob = ad.logsumexp(ad.stack(parts), axis=0) + math.log(area)
+    # formula: gap
     return Exact(log_prob, expected / mass + log_prob, mode)
 
 

@@ -1,0 +1,56 @@
+"""The site: ``pip install -e '.[docs]'``, then ``python -m sphinx docs site``, and open site/index.html.
+
+Every lesson is run for its page, as by default; ``-D lesson_options=--quick`` takes two minutes in place of ten. Pages are
+made again only where their lesson or the library has changed.
+"""
+
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE / "extensions"), str(HERE.parent)]
+
+project = "pydgm"
+copyright = "the authors of pydgm; MIT licence"
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.viewcode",
+    "sphinx.ext.mathjax",
+    "sphinx-mathjax-offline",
+    "myst_parser",
+    "lesson_pages",
+    "lecture_formulas",
+    "sphinx_gallery.gen_gallery",
+]
+exclude_patterns = ["made", "extensions", "lessons/**/*.ipynb", "**/GALLERY_HEADER.rst"]
+suppress_warnings = ["ref.python"]  # two classes are named Generator
+html_theme = "pydata_sphinx_theme"
+html_title = "pydgm"
+html_static_path = ["static"]
+html_css_files = ["site.css"]
+html_show_sourcelink = False
+html_theme_options = {"show_prev_next": True, "navbar_align": "left", "secondary_sidebar_items": ["page-toc"]}
+html_sidebars = {page: [] for page in ("index", "guide", "lessons/**", "lectures/**")}  # pictures need the room
+
+autodoc_typehints = "signature"
+autodoc_member_order = "bysource"
+autodoc_default_options = {"members": True, "show-inheritance": True}
+myst_enable_extensions = ["dollarmath", "colon_fence", "amsmath"]
+myst_heading_anchors = 3
+
+sphinx_gallery_conf = {
+    "examples_dirs": "made/scripts",
+    "gallery_dirs": "lessons",
+    "filename_pattern": "",
+    "image_scrapers": ("lesson_pages.pictures",),
+    "capture_repr": ("_repr_html_",),
+    "ignore_repr_types": r"pictures\.Picture",
+    "reset_modules": (),
+    "remove_config_comments": True,
+    "download_all_examples": False,
+    "show_memory": False,
+    "min_reported_time": 0,
+    "abort_on_example_error": True,
+    "show_signature": False,
+    "write_computation_times": False,
+}
