@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import io
 import json
 import os
 import signal
@@ -12,6 +14,8 @@ import threading
 import time
 from pathlib import Path
 
+import matplotlib
+import numpy as np
 import pytest
 from matplotlib.animation import FuncAnimation
 from PIL import Image
@@ -358,8 +362,43 @@ def test_a_notebook_has_the_defaults(monkeypatch, tmp_path) -> None:
     picture = run.picture("a")
     assert picture._repr_png_().startswith(b"\x89PNG")
     assert "data:image/png;base64," in picture._repr_html_()
-    run.finish({})  # no exit: the notebook goes on
+    shown = run.finish({})  # no exit: the notebook goes on
+    assert "FAILS" in repr(shown)
+    assert "<td>FAILS</td>" in shown._repr_html_()
+    assert shown.alt == "fails: 1"
     plt.close("all")
+
+
+def test_a_picture_is_its_panels_and_no_neighbour(monkeypatch, tmp_path) -> None:
+    """Blue beside red: each alone, whole; both; and the figure is as it was."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["sphinx"])
+    from matplotlib.image import imread
+
+    run = lesson.start("family/tiny", "doc", lecture="L0", figure="none")
+    panels = run.panels("abc")
+    for name, color in (("a", "blue"), ("b", "red")):
+        panels[name].imshow([[0.0]], cmap=matplotlib.colors.ListedColormap([color]))
+        panels[name].set_title(f"({name}) {color},\nand a headline that reaches into both neighbours")
+    panels["a"].twinx().set_ylabel("right")
+
+    def count(png: bytes) -> list[int]:
+        pixels = imread(io.BytesIO(png))[:, :, :3]
+        return [int(np.all(pixels == colour, axis=-1).sum()) for colour in ([0, 0, 1], [1, 0, 0])]
+
+    def whole() -> bytes:
+        file = io.BytesIO()
+        run.drawing.savefig(file, format="png")
+        return file.getvalue()
+
+    before = whole()
+    blue, red = count(before)
+    near = functools.partial(pytest.approx, rel=0.01)  # edges fall between pixels in another way
+    assert count(run.picture("a")._repr_png_()) == near([blue, 0])
+    assert count(run.picture("b")._repr_png_()) == near([0, red])
+    assert count(run.picture("b", "a")._repr_png_()) == near([blue, red])
+    assert run.picture("a", "c").alt == "(a) blue, and a headline that reaches into both neighbours; panel c"
+    assert whole() == before
 
 
 def test_relations() -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from sphinx.application import Sphinx
+from sphinx.util import logging
 
 from lessons.__main__ import scripts
 from pydgm.lesson import exercise
@@ -23,6 +24,7 @@ from pydgm.lesson.claims import Measured
 from pydgm.lesson.notebook import notebook, pictured
 from pydgm.lesson.pictures import Picture
 
+logger = logging.getLogger(__name__)
 DOCS = Path(__file__).resolve().parent.parent
 MADE = DOCS / "made"
 FAMILIES = {
@@ -121,6 +123,9 @@ def pictures(block: Any, variables: dict[str, Any], conf: dict[str, Any]) -> str
     names = variables["example_globals"]
     shown = names.get("___")
     if isinstance(shown, Measured):
+        for claim in shown.claims:
+            if not claim.holds:
+                logger.warning("%s: not so: %s", names["run"].name, claim.claim)
         path, alt = MADE / "figures" / f"{names['run'].name.rpartition('/')[2]}.png", shown.alt
     elif isinstance(shown, Picture):
         path, alt = Path(next(variables["image_path_iterator"])), shown.alt

@@ -39,19 +39,21 @@ class Picture:
         """One panel, and what is drawn over it; its neighbours may reach into its box, and are left out."""
         from matplotlib.transforms import Bbox
 
-        place = panel.get_position(original=True).bounds
-        same = [each for each in self._figure.axes if each.get_position(original=True).bounds == place]
-        others = [each for each in self._figure.axes if each not in same and each.get_visible()]
+        figure, file = self._figure, io.BytesIO()
+        figure.canvas.draw()
+        same = [each for each in figure.axes if each.get_position().bounds == panel.get_position().bounds]
+        others = [each for each in figure.axes if each not in same and each.get_visible()]
+        layout = figure.get_layout_engine()
+        figure.set_layout_engine("none")  # all stay where they are in the whole figure
         for each in others:
             each.set_visible(False)
         try:
-            self._figure.canvas.draw()
             box = Bbox.union([each.get_tightbbox() for each in same]).padded(10.0)
-            file = io.BytesIO()
-            self._figure.savefig(file, format="png", bbox_inches=box.transformed(self._figure.dpi_scale_trans.inverted()))
+            figure.savefig(file, format="png", bbox_inches=box.transformed(figure.dpi_scale_trans.inverted()))
         finally:
             for each in others:
                 each.set_visible(True)
+            figure.set_layout_engine(layout)
         return file.getvalue()
 
     @property
