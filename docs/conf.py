@@ -24,7 +24,7 @@ extensions = [
     "lecture_formulas",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["made", "extensions", "lessons/**/*.ipynb", "**/GALLERY_HEADER.rst", "**/sg_execution_times.rst"]
+exclude_patterns = ["made", "walks", "extensions", "tests", "**/*.ipynb", "**/GALLERY_HEADER.rst", "**/sg_execution_times.rst"]
 suppress_warnings = ["ref.python"]  # two classes are named Generator
 html_theme = "pydata_sphinx_theme"
 html_title = "pydgm"
@@ -33,7 +33,7 @@ html_css_files = ["site.css"]
 html_context = {"default_mode": "auto"}
 html_show_sourcelink = False
 html_theme_options = {"show_prev_next": True, "navbar_align": "left", "secondary_sidebar_items": ["page-toc"]}
-html_sidebars = {page: [] for page in ("index", "guide", "lessons/**", "lectures/**")}  # pictures need the room
+html_sidebars = {page: [] for page in ("index", "guide", "lessons/**", "walked/**", "lectures/**")}  # pictures need the room
 
 viewcode_follow_imported_members = False
 autodoc_typehints = "signature"
@@ -43,16 +43,17 @@ myst_enable_extensions = ["dollarmath", "colon_fence", "amsmath"]
 myst_heading_anchors = 3
 
 sphinx_gallery_conf = {
-    "examples_dirs": "made/scripts",
-    "gallery_dirs": "lessons",
+    "examples_dirs": ["made/scripts", "walks"],
+    "gallery_dirs": ["lessons", "walked"],
     "filename_pattern": "",
     "image_scrapers": ("lesson_pages.pictures",),
-    "capture_repr": ("_repr_html_",),
-    "ignore_repr_types": r"pictures\.Picture",
+    "capture_repr": ("_repr_html_", "__repr__"),
+    "ignore_repr_types": r"pictures\.Picture|graph\.Graph",
     "reset_modules": (),
     "remove_config_comments": True,
     "download_all_examples": False,
     "show_memory": False,
+    "within_subsection_order": "FileNameSortKey",
     "min_reported_time": 0,
     "parallel": os.cpu_count() or 1,
     "abort_on_example_error": True,

@@ -150,3 +150,30 @@ def test_the_search_finds(browser) -> None:
     page.wait_for_selector("#search-results li a")
     assert page.locator("#search-results li").count() >= 3
     page.close()
+
+
+@pytest.mark.parametrize("name", ["logistic_regression", "variational_autoencoder"])
+def test_a_program_beside_its_lines(browser, name) -> None:
+    """By mouse and by keys: a line lights up what belongs to it on the other side, and keys go there and back."""
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.goto((SITE / f"walked/{name}.html").as_uri())
+    frame = page.frame_locator("iframe")
+    lines = frame.locator("aside .line[tabindex]")
+    program = frame.locator("main .line")
+    assert lines.count() >= 5
+    assert program.count() >= 15
+    used = lines.nth(0)
+    used.hover()
+    assert frame.locator("main .line.lit, main .line.near").count() >= 1
+    page.mouse.move(1, 1)
+    used.focus()
+    page.keyboard.press("ArrowRight")
+    there = frame.locator("main .line:focus")
+    assert there.count() == 1
+    assert frame.locator("aside .line.near").count() == 1
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowLeft")
+    assert frame.locator("aside .line:focus").count() == 1
+    page.keyboard.press("Escape")
+    assert frame.locator(".lit, .near").count() == 0
+    page.close()
