@@ -21,7 +21,7 @@ from pathlib import Path
 from pydgm import files
 from pydgm.errors import to_install
 from pydgm.files import closed_pipe
-from pydgm.lesson import add_options, exercise, status
+from pydgm.lesson import add_options, exercise, gradescope, status
 from pydgm.lesson.claims import as_markdown
 from pydgm.lesson.notebook import notebook
 from pydgm.lesson.run import seed
@@ -114,6 +114,26 @@ def exercises(names: list[str], seed: int, out: Path) -> int:
     return code
 
 
+def autograder(folder: Path) -> int:
+    """FOLDER/autograder.zip. Exit status 2 where the folder has no exercises."""
+    wanted = gradescope.tasks_in(folder)
+    unknown = sorted(set(wanted) - set(exercise.scripts()))
+    if not wanted or unknown:
+        there = f"no exercise {', '.join(unknown)}" if unknown else "no exercise's test_NAME.py"
+        print(
+            f"error: {folder} has {there}: python -m lessons exercise NAME --seed 7 --out {folder} writes one", file=sys.stderr
+        )
+        return status.USAGE
+    made = gradescope.archive(wanted)
+    try:
+        files.write(folder, {"autograder.zip": lambda file: file.write(made)})
+    except OSError as error:
+        print(f"error: cannot write into {folder}: {error.strerror}", file=sys.stderr)
+        return status.USAGE
+    print(f"{folder / 'autograder.zip'}: {', '.join(f'{name} (seed {each})' for name, each in wanted.items())}")
+    return status.HOLDS
+
+
 def outlast(command: list[str], live: bool = False) -> int:
     """The exit status of a lesson. Ctrl+C goes to the lesson too, which may have a use for it; if it ends badly, it is 130."""
     env = os.environ if live else {**os.environ, "MPLBACKEND": "Agg"}  # a picture in a file needs no screen
@@ -185,7 +205,7 @@ def run(argv: list[str] | None = None) -> int:
     """``python -m lessons``."""
     installed = Path(sys.argv[0]).stem == "pydgm"
     parser = argparse.ArgumentParser(prog="pydgm" if installed else "python -m lessons", description=__doc__)
-    commands = parser.add_subparsers(dest="command", metavar="run | notebook | exercise | figures")
+    commands = parser.add_subparsers(dest="command", metavar="run | notebook | exercise | gradescope | figures")
     runner = commands.add_parser("run", help="run lessons, check their claims, write figures/NAME.png and .json")
     runner.add_argument("-j", dest="jobs", type=_jobs, default=1, metavar="N", help="so many lessons at a time")
     add_options(runner)
@@ -203,6 +223,8 @@ def run(argv: list[str] | None = None) -> int:
     teacher.add_argument(
         "--out", type=Path, default=Path("exercises"), metavar="DIR", help="where they go (default exercises/)"
     )
+    grader = commands.add_parser("gradescope", help="write DIR/autograder.zip, which grades the exercises of DIR on Gradescope")
+    grader.add_argument("folder", type=Path, metavar="DIR", help="what exercise --out DIR wrote")
     commands.add_parser("figures", help="put the claims of figures/*.json into docs/figures.md")
     argv = sys.argv[1:] if argv is None else argv
     options = parser.parse_args(argv)
@@ -220,6 +242,8 @@ def run(argv: list[str] | None = None) -> int:
             print("\n".join(f"{name:<{width}}  {exercise.summary(path)}" for name, path in tasks.items()))
             return status.HOLDS
         return exercises(options.names, options.seed, options.out)
+    if options.command == "gradescope":
+        return autograder(options.folder)
     own = runner if options.command == "run" else writer
     if options.all and options.names:
         own.error("name the lessons to run, or --all of them")
