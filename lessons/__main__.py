@@ -21,7 +21,7 @@ from pathlib import Path
 from pydgm import files
 from pydgm.errors import to_install
 from pydgm.files import closed_pipe
-from pydgm.lesson import add_options, exercise, gradescope, status
+from pydgm.lesson import add_options, demo, exercise, gradescope, status
 from pydgm.lesson.claims import as_markdown
 from pydgm.lesson.notebook import notebook
 from pydgm.lesson.run import seed
@@ -112,6 +112,19 @@ def exercises(names: list[str], seed: int, out: Path) -> int:
     if code == status.HOLDS:
         print(f"write where it says TODO, then: python -m pytest {out}")
     return code
+
+
+def demos(names: list[str], seed: int, out: Path) -> int:
+    """OUT/NAME.html for each, over what is there: a page is made, and nobody's work."""
+    made = {f"{name}.html": demo.page(name, demo.make(name, seed)) for name in names}
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        files.write(out, {name: lambda file, text=text: file.write(text.encode()) for name, text in made.items()})
+    except OSError as error:
+        print(f"error: cannot write into {out}: {error.strerror}", file=sys.stderr)
+        return status.USAGE
+    print("\n".join(str(out / name) for name in made))
+    return status.HOLDS
 
 
 def autograder(folder: Path) -> int:
@@ -205,7 +218,7 @@ def run(argv: list[str] | None = None) -> int:
     """``python -m lessons``."""
     installed = Path(sys.argv[0]).stem == "pydgm"
     parser = argparse.ArgumentParser(prog="pydgm" if installed else "python -m lessons", description=__doc__)
-    commands = parser.add_subparsers(dest="command", metavar="run | notebook | exercise | gradescope | figures")
+    commands = parser.add_subparsers(dest="command", metavar="run | notebook | demo | exercise | gradescope | figures")
     runner = commands.add_parser("run", help="run lessons, check their claims, write figures/NAME.png and .json")
     runner.add_argument("-j", dest="jobs", type=_jobs, default=1, metavar="N", help="so many lessons at a time")
     add_options(runner)
@@ -223,6 +236,13 @@ def run(argv: list[str] | None = None) -> int:
     teacher.add_argument(
         "--out", type=Path, default=Path("exercises"), metavar="DIR", help="where they go (default exercises/)"
     )
+    shows = demo.scripts()
+    shower = commands.add_parser(
+        "demo", help="write pages to drag and slide in front of a class, demos/NAME.html; no name: list them"
+    )
+    shower.add_argument("names", nargs="*", metavar="NAME", choices=[[], *shows], help=", ".join(shows))
+    shower.add_argument("--seed", type=seed, default=0, metavar="N", help="of what it learns (default 0)")
+    shower.add_argument("--out", type=Path, default=Path("demos"), metavar="DIR", help="where they go (default demos/)")
     grader = commands.add_parser("gradescope", help="write DIR/autograder.zip, which grades the exercises of DIR on Gradescope")
     grader.add_argument("folder", type=Path, metavar="DIR", help="what exercise --out DIR wrote")
     commands.add_parser("figures", help="put the claims of figures/*.json into docs/figures.md")
@@ -242,6 +262,14 @@ def run(argv: list[str] | None = None) -> int:
             print("\n".join(f"{name:<{width}}  {exercise.summary(path)}" for name, path in tasks.items()))
             return status.HOLDS
         return exercises(options.names, options.seed, options.out)
+    if options.command == "demo":
+        if not options.names:
+            width = max(map(len, shows))
+            print("\n".join(f"{name:<{width}}  {demo.text(path).splitlines()[0]}" for name, path in shows.items()))
+            return status.HOLDS
+        if importlib.util.find_spec("bokeh") is None:
+            shower.error(f"demos are drawn by bokeh: {to_install('demos')}")
+        return demos(options.names, options.seed, options.out)
     if options.command == "gradescope":
         return autograder(options.folder)
     own = runner if options.command == "run" else writer

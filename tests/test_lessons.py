@@ -20,6 +20,7 @@ import pytest
 from matplotlib.animation import FuncAnimation
 from PIL import Image
 
+from lessons.__main__ import main
 from pydgm import files, lesson
 from pydgm.lesson import film
 from pydgm.lesson.claims import Claim, table
@@ -428,3 +429,14 @@ def test_the_runner_lists_and_refuses() -> None:
         done = program("-m", "lessons", *arguments)
         assert done.returncode == 2
         assert said in done.stderr
+
+
+def test_demos_are_listed_and_need_bokeh(capsys, monkeypatch) -> None:
+    assert main(["demo"]) == 0
+    assert "planar_maps" in capsys.readouterr().out
+    import importlib.util
+
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(SystemExit):
+        main(["demo", "planar_maps"])
+    assert "demos are drawn by bokeh" in capsys.readouterr().err

@@ -6,7 +6,6 @@ nothing is wider than a projector's 1024 pixels, and axe finds nothing that shut
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,19 +14,11 @@ from urllib.parse import unquote, urldefrag, urljoin, urlparse
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from bs4 import BeautifulSoup
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
 SITE = Path(__file__).resolve().parents[2] / "site"
 PAGES = sorted(SITE.glob("**/*.html"))
 READ = [page for page in PAGES if not {"_modules", "_static"} & set(page.parts)]  # those are listings of source, and templates
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
 
 
 class Opened:

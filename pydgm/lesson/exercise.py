@@ -29,11 +29,16 @@ SMALLEST = True  # whether the smallest example is looked for; the first will do
 ANSWER = re.compile(r"^([ ]*)#< ?([^\n]*)\n(.*?)^[ ]*#>\n", re.MULTILINE | re.DOTALL)
 
 
-def scripts() -> dict[str, Path]:
-    """Every exercise by its name."""
+def folder_of(what: str) -> Path:
+    """``lessons/WHAT``, in a clone or installed."""
     spec = importlib.util.find_spec("pydgm.lessons") or importlib.util.find_spec("lessons")
     (folder,) = (spec.submodule_search_locations if spec else None) or [""]
-    return {path.stem: path for path in sorted(Path(folder, "exercises").glob("*/[a-z]*.py"))}
+    return Path(folder, what)
+
+
+def scripts() -> dict[str, Path]:
+    """Every exercise by its name."""
+    return {path.stem: path for path in sorted(folder_of("exercises").glob("*/[a-z]*.py"))}
 
 
 class Exercise(NamedTuple):
@@ -147,7 +152,7 @@ def summary(path: Path) -> str:
 
 def load(name: str, seed: int) -> Exercise:
     """An exercise in the variant that ``seed`` chooses. Raises ``KeyError`` for a name that there is not."""
-    module = _imported(scripts()[name], f"pydgm_exercise_{name}")
+    module = imported(scripts()[name], f"pydgm_exercise_{name}")
     return variant(module, name, seed, random.Random(f"{name} {seed}").choice(sorted(module.VARIANTS)))
 
 
@@ -158,7 +163,7 @@ def variant(module: Any, name: str, seed: int, chosen: str) -> Exercise:
 
 def work_in(file: Path) -> Any:
     """The student's module, fresh."""
-    return _imported(file, f"work_{file.stem}")
+    return imported(file, f"work_{file.stem}")
 
 
 def work_of(source: str, name: str = "work") -> Any:
@@ -168,7 +173,8 @@ def work_of(source: str, name: str = "work") -> Any:
     return module
 
 
-def _imported(file: Path, name: str) -> Any:
+def imported(file: Path, name: str) -> Any:
+    """The module of a file, fresh."""
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
         raise ImportError(f"{file} cannot be read as Python")
