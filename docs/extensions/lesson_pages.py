@@ -50,6 +50,10 @@ lesson.options({options!r})
 # sphinx_gallery_end_ignore
 """
 AFTER = """\
+For the teacher
+---------------
+{sheet}
+
 Break it
 --------
 Wrong models that were tried, and the claim of this lesson that turns red.
@@ -152,13 +156,32 @@ def after(script: Path) -> str:
     rows = [f"   * - {_plain(wrong)}\n     - {_plain(claim)}" for wrong, claim in refused]
     exercises = {name: path for name, path in exercise.scripts().items() if path.parent.name == script.parent.name}
     items = [f"* ``{name}``: {_plain(exercise.summary(path))}" for name, path in exercises.items()]
-    text = AFTER.format(rows="\n".join(rows), exercises="\n".join(items))
+    sheet = BARS.sub(_bar, (DOCS / "teaching" / f"{script.stem}.rst").read_text(encoding="utf-8"))
+    text = AFTER.format(sheet=sheet, rows="\n".join(rows), exercises="\n".join(items))
     return "".join(f"# {line}".rstrip() + "\n" for line in text.splitlines())
 
 
 def _plain(text: str) -> str:
     """As reStructuredText shows it to the letter."""
     return re.sub(r"([\\*`_|])", r"\\\1", text.replace("\0", "|"))
+
+
+def _bar(found: re.Match[str]) -> str:
+    return found[0] if found[1] else r"\|"
+
+
+def measured(app: Sphinx, docname: str, source: list[str]) -> None:
+    """In a lesson's page [[a claim]] stands for the number that the lesson's run has just measured for it."""
+    report = MADE / "figures" / f"{docname.rpartition('/')[2]}.json"
+    if not (docname.startswith("lessons/") and report.exists()):
+        return
+    numbers = {c["claim"]: c["measured"] for c in json.loads(report.read_text(encoding="utf-8"))["claims"]}
+
+    def number(found: re.Match[str]) -> str:
+        claim = " ".join(found[1].replace("\\|", "|").split())
+        return f"**{numbers[claim]:.3g}**" if claim in numbers else "(see a default run)"
+
+    source[0] = re.sub(r"\[\[(.*?)\]\]", number, source[0], flags=re.DOTALL)
 
 
 def readable(app: Sphinx, what: str, name: str, it: Any, options: Any, lines: list[str]) -> None:
@@ -174,7 +197,7 @@ def readable(app: Sphinx, what: str, name: str, it: Any, options: Any, lines: li
             if not before.rstrip().endswith("::") and not before.startswith("    "):
                 made += ["::", ""]
             literal = True
-        made.append(line if literal else BARS.sub(lambda found: found[0] if found[1] else r"\|", line))
+        made.append(line if literal else BARS.sub(_bar, line))
     lines[:] = made
 
 
@@ -182,5 +205,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("lesson_options", "", "env")
     app.connect("builder-inited", prepare, priority=100)
     app.connect("builder-inited", downloads, priority=900)
+    app.connect("source-read", measured)
     app.connect("autodoc-process-docstring", readable)
     return {"parallel_read_safe": True, "version": "1"}
