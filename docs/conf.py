@@ -24,7 +24,17 @@ extensions = [
     "lecture_formulas",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["made", "walks", "teaching", "slides", "extensions", "tests", "**/*.ipynb", "**/GALLERY_HEADER.rst", "**/sg_execution_times.rst"]
+exclude_patterns = [
+    "made",
+    "walks",
+    "teaching",
+    "slides",
+    "extensions",
+    "tests",
+    "**/*.ipynb",
+    "**/GALLERY_HEADER.rst",
+    "**/sg_execution_times.rst",
+]
 suppress_warnings = ["ref.python"]  # two classes are named Generator
 html_theme = "pydata_sphinx_theme"
 html_title = "pydgm"

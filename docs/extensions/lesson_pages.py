@@ -15,6 +15,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from lesson_slides import plain
 from sphinx.application import Sphinx
 from sphinx.util import logging
 
@@ -152,18 +153,14 @@ def pictures(block: Any, variables: dict[str, Any], conf: dict[str, Any]) -> str
 def after(script: Path) -> str:
     """What follows a lesson: the wrong models that its claims refuse, from wrong_models.md, and the family's exercises."""
     table = (DOCS / "wrong_models.md").read_text(encoding="utf-8").replace("\\|", "\0")
-    refused = re.findall(rf"(?m)^\| (.*?) \| {script.stem}: (?!error)(.*) \|$", table)
-    rows = [f"   * - {_plain(wrong)}\n     - {_plain(claim)}" for wrong, claim in refused]
+    found = re.findall(rf"(?m)^\| (.*?) \| {script.stem}: (?!error)(.*) \|$", table)
+    refused = [[plain(cell.replace("\0", "|")) for cell in row] for row in found]
+    rows = [f"   * - {wrong}\n     - {claim}" for wrong, claim in refused]
     exercises = {name: path for name, path in exercise.scripts().items() if path.parent.name == script.parent.name}
-    items = [f"* ``{name}``: {_plain(exercise.summary(path))}" for name, path in exercises.items()]
+    items = [f"* ``{name}``: {plain(exercise.summary(path))}" for name, path in exercises.items()]
     sheet = BARS.sub(_bar, (DOCS / "teaching" / f"{script.stem}.rst").read_text(encoding="utf-8"))
     text = AFTER.format(sheet=sheet, rows="\n".join(rows), exercises="\n".join(items))
     return "".join(f"# {line}".rstrip() + "\n" for line in text.splitlines())
-
-
-def _plain(text: str) -> str:
-    """As reStructuredText shows it to the letter."""
-    return re.sub(r"([\\*`_|])", r"\\\1", text.replace("\0", "|"))
 
 
 def _bar(found: re.Match[str]) -> str:

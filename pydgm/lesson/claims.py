@@ -38,9 +38,10 @@ def check_relation(relation: str) -> None:
         raise ValueError(f"a claim's relation is one of {', '.join(_RELATIONS)}, not {relation!r}")
 
 
-def _number(x: Any) -> str:
+def number(x: Any) -> str:
+    """A measured number, or a bound, in four digits."""
     if isinstance(x, list | tuple):
-        return " to ".join(map(_number, x))
+        return " to ".join(map(number, x))
     return f"{x:.4g}"
 
 
@@ -48,7 +49,7 @@ def table(claims: Sequence[Claim]) -> str:
     """The claims as lines of text: holds or FAILS, the measured number, the bound."""
     lines = []
     for c in claims:
-        said = f"{_number(c.measured)} {c.relation} {_number(c.bound)}"
+        said = f"{number(c.measured)} {c.relation} {number(c.bound)}"
         lines.append(f"  {'holds' if c.holds else 'FAILS'}  {said:<28} {c.claim}")
     return "\n".join(lines)
 
@@ -64,11 +65,11 @@ class Measured(NamedTuple):
     @property
     def alt(self) -> str:
         """The figure in words, for those who do not see it: what it claims, and what was measured."""
-        return "; ".join(f"{c.claim}: {_number(c.measured)}" for c in self.claims)
+        return "; ".join(f"{c.claim}: {number(c.measured)}" for c in self.claims)
 
     def _repr_html_(self) -> str:
         cells = [
-            (c.claim, _number(c.measured), f"{c.relation} {_number(c.bound)}", "holds" if c.holds else "FAILS")
+            (c.claim, number(c.measured), f"{c.relation} {number(c.bound)}", "holds" if c.holds else "FAILS")
             for c in self.claims
         ]
         rows = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in cells)
@@ -83,5 +84,5 @@ def in_a_cell(text: str) -> str:
 
 def as_markdown(claims: Sequence[dict[str, Any]]) -> str:
     """The claims of a lesson's report as a table."""
-    rows = [f"| {in_a_cell(c['claim'])} | {_number(c['measured'])} | {c['relation']} {_number(c['bound'])} |" for c in claims]
+    rows = [f"| {in_a_cell(c['claim'])} | {number(c['measured'])} | {c['relation']} {number(c['bound'])} |" for c in claims]
     return "\n".join(["| claim | measured | bound |", "|---|---|---|", *rows])

@@ -147,8 +147,8 @@ def _line_of(error: BaseException, work: Any) -> str:
 def summary(path: Path) -> str:
     """The first line of an exercise's text, for all variants."""
     line = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split("\n")[0]
-    line = re.sub(r"\$\w+", "...", line)
-    return line if line.endswith("...") else f"{line.rstrip('.')}."
+    line = re.sub(r"\$\w+", "...", line.rstrip("."))
+    return line if line.endswith("...") else f"{line}."
 
 
 def load(name: str, seed: int) -> Exercise:
