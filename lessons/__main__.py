@@ -18,6 +18,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
+import pydgm as dgm
 from pydgm import files
 from pydgm.errors import to_install
 from pydgm.files import closed_pipe
@@ -218,6 +219,7 @@ def run(argv: list[str] | None = None) -> int:
     """``python -m lessons``."""
     installed = Path(sys.argv[0]).stem == "pydgm"
     parser = argparse.ArgumentParser(prog="pydgm" if installed else "python -m lessons", description=__doc__)
+    parser.add_argument("--version", action="store_true", help="which pydgm this is")
     commands = parser.add_subparsers(dest="command", metavar="run | notebook | demo | exercise | gradescope | figures")
     runner = commands.add_parser("run", help="run lessons, check their claims, write figures/NAME.png and .json")
     runner.add_argument("-j", dest="jobs", type=_jobs, default=1, metavar="N", help="so many lessons at a time")
@@ -248,6 +250,9 @@ def run(argv: list[str] | None = None) -> int:
     commands.add_parser("figures", help="put the claims of figures/*.json into docs/figures.md")
     argv = sys.argv[1:] if argv is None else argv
     options = parser.parse_args(argv)
+    if options.version:
+        print(f"pydgm {dgm.__version__}")
+        return status.HOLDS
     known = scripts()
     if options.command is None:
         width = max(map(len, known))

@@ -20,6 +20,7 @@ import pytest
 from matplotlib.animation import FuncAnimation
 from PIL import Image
 
+import pydgm as dgm
 from lessons.__main__ import main
 from pydgm import files, lesson
 from pydgm.lesson import film
@@ -411,6 +412,11 @@ def test_relations() -> None:
         assert not Claim("", float("nan"), relation, 0.0).holds
     assert not Claim("", float("nan"), "within", (0, 1)).holds
     assert "FAILS  1.1 within 0 to 1" in table([Claim("too far", 1.1, "within", (0, 1))])
+
+
+def test_the_version(capsys) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"pydgm {dgm.__version__}\n"
 
 
 def test_the_runner_lists_and_refuses() -> None:

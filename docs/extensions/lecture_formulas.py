@@ -197,6 +197,22 @@ def setup(app: Any) -> dict[str, Any]:
                 rows.append(f"| {link}{mark} | {' | '.join(at)} |")
             return self.parsed("\n".join(rows))
 
+    def formula_of(app: Any, what: str, name: str, it: Any, options: Any, lines: list[str]) -> None:
+        """In the reference a function has the formulas that it computes, and the way to their chapters."""
+        for formula in known.values():
+            if any(f"{place.module}.{place.owner}" == name for place in places("pydgm").get(formula.name, [])):
+                latex = [f"   {line}" for line in formula.latex.splitlines()]
+                lines += [
+                    "",
+                    ".. math::",
+                    "",
+                    *latex,
+                    "",
+                    f"The lectures' :ref:`{title(formula)} <formula-{formula.name}>`.",
+                    "",
+                ]
+
+    app.connect("autodoc-process-docstring", formula_of, priority=900)
     app.add_directive("formula", Shown)
     app.add_directive("formula-table", Table)
     return {"parallel_read_safe": True, "version": "1"}

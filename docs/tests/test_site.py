@@ -164,6 +164,8 @@ def test_a_program_beside_its_lines(browser, name) -> None:
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowLeft")
     assert frame.locator("aside .line:focus").count() == 1
+    page.keyboard.press("Shift+ArrowRight")
+    assert frame.locator("aside").evaluate("side => side.scrollLeft") > 0
     page.keyboard.press("Escape")
     assert frame.locator(".lit, .near").count() == 0
     page.close()
