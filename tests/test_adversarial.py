@@ -243,6 +243,12 @@ def test_a_stack_of_games_is_many_games(name, pack) -> None:
         assert float(loss(models, real, Given(z, u))) == pytest.approx(np.mean(each), rel=1e-12)
 
 
+def test_a_generator_is_its_network_at_noise() -> None:
+    # formula: gan-maps
+    G = Generator.init(random(), [2, 4, 3])
+    np.testing.assert_array_equal(G.sample(random(3), 5), G.network(random(3).normal((5, 2))))
+
+
 def test_a_generator_of_other_things_than_the_data_is_refused() -> None:
     models = {"D": nn.MLP.init(random(), [2, 1]), "G": Generator.init(random(), [2, 4, 3])}
     with pytest.raises(ShapeError, match=r"G makes \(8, 3\).*, and the data are \(8, 2\)"):

@@ -45,7 +45,7 @@ seeds = st.integers(0, 10_000)
 @settings(max_examples=20)
 @given(seeds, st.integers(1, 4), arrays((), 0.0, 3.0))
 def test_log_determinants_are_those_of_the_jacobian(kind, seed, dim, scale) -> None:
-    # formula: flow-inverse
+    # formula: flow-inverse, planar
     f, z = some(kind, seed, dim, float(scale)), random(seed).normal((4, dim), "float64")
     x, log_det = f.forward_and_log_det(z)
     back, inverse_log_det = f.inverse_and_log_det(x)

@@ -32,7 +32,7 @@ def random(seed: int = 0) -> dgm.random.Generator:
 
 @given(arrays((2,)), arrays((2,), 0.3, 2.0))
 def test_value_at_the_optimal_discriminator(m, s) -> None:
-    # formula: value-at-the-best, optimal-discriminator
+    # formula: value-at-the-best, optimal-discriminator, jsd
     log_p, log_q = Normal(m[0], s[0]).log_prob(GRID), Normal(m[1], s[1]).log_prob(GRID)
     best = gan.value_quadrature(gan.optimal_logit(log_p, log_q), log_p, log_q, GRID)
     assert float(best) == pytest.approx(2 * float(div.js_quadrature(log_p, log_q, GRID)) - math.log(4), abs=1e-6)
@@ -54,7 +54,7 @@ def test_value_where_a_density_is_zero() -> None:
 
 
 def test_gan_losses_are_the_lectures() -> None:
-    # formula: gan-value, discriminator-step, generator-step, critic, gan-maps
+    # formula: gan-value, discriminator-step, generator-step, critic
     rng = np.random.default_rng(0)
     real, fake, w = rng.standard_normal((50, 2)), rng.standard_normal((50, 2)), rng.standard_normal((2, 1))
 
@@ -137,8 +137,20 @@ def test_elbo_plus_kl_to_the_posterior_is_log_p() -> None:
     np.testing.assert_allclose(bound + to_posterior, log_p, atol=1e-5)
 
 
+def test_encoder_and_decoder() -> None:
+    # formula: encoder, decoder
+    model, x = small_vae()
+    mu, log_sigma = np.split(np.asarray(model.encoder(x)), 2, axis=1)
+    q, z = model.posterior(x).base, np.random.default_rng(1).standard_normal((4, 2))
+    np.testing.assert_allclose(q.loc, mu)
+    np.testing.assert_allclose(q.scale, np.exp(log_sigma))
+    white = 1.0 / (1.0 + np.exp(-np.asarray(model.decoder(z))))
+    np.testing.assert_allclose(model.decode(z).log_prob(x), np.log(np.where(x == 1.0, white, 1.0 - white)).sum(axis=1))
+    np.testing.assert_allclose(model.prior.log_prob(z), -0.5 * (z**2).sum(axis=1) - math.log(2.0 * math.pi))
+
+
 def test_the_elbo_is_unbiased_and_below() -> None:
-    # formula: elbo, jensen, encoder, decoder
+    # formula: elbo, jensen
     model, x = small_vae()
     drawn = np.stack([vae.elbo(model, x, random(seed)) for seed in range(2000)])
     exact = vae.elbo_quadrature(model, x, *normal_plane(100, reach=8.0))
@@ -208,7 +220,6 @@ def test_both_estimators_are_unbiased(mean, scale) -> None:
 
 
 def test_em_never_lowers_the_likelihood_and_finds_planted_gaussians() -> None:
-    # formula: m-step
     rng = random(3)
     planted = np.array([[-3.0, 0.0], [3.0, 0.0], [0.0, 4.0]])
     x = np.concatenate(

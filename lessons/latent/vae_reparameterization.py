@@ -104,9 +104,9 @@ run.picture("b")
 held_out = rng.bernoulli(dgm.asarray(digits.test.x[: run.pick(quick=20, default=100)]))
 # formula: marginal-likelihood, gap, kl
 truth, gap, mode = map(dgm.to_numpy, vae.quadrature(model, held_out, cells=run.pick(quick=400, default=960)))
-# formula: importance-identity, importance-weighted
+# formula: importance-identity, importance-weighted, elbo-entropy
 weighted = dgm.to_numpy(vae.log_prob_importance(model, held_out, run.pick(quick=500, default=5000), rng))
-# formula: elbo-entropy
+# formula: elbo
 bound = dgm.to_numpy(vae.elbo_quadrature(model, held_out, *normal_plane(40)))
 guess = model.posterior(held_out).base
 loc, scale = dgm.to_numpy(guess.loc), dgm.to_numpy(guess.scale)

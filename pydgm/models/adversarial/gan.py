@@ -87,7 +87,7 @@ def saturating_generator_loss(models: Models, real: Array, rng: random.Generator
 
 
 def generator_loss(models: Models, real: Array, rng: random.Generator) -> Array:
-    """-E_z[log D(G(z))], the non-saturating form that is used in practice: same fixed points, gradient where D is sure."""
+    """-E_z[log D(G(z))], the non-saturating form, used in practice: it has a gradient where D is sure."""
     return mean(softplus(-models["D"](fakes(models, real, rng))))
 
 
@@ -123,6 +123,6 @@ def optimal_discriminator(log_p: Array, log_q: Array) -> Array:
 def value_quadrature(logit: Array, log_p: Array, log_q: Array, x: Array) -> Array:
     """V(D) = E_p[log D] + E_q[log(1 - D)] on a grid ``x``. At D*: 2 JSD(p, q) - log 4."""
     p, q = exp(log_p), exp(log_q)
-    # formula: value-at-the-best
     log_D, log_rest = where(greater(p, 0), -softplus(-logit), 0.0), where(greater(q, 0), -softplus(logit), 0.0)
+    # formula: value-at-the-best
     return trapezoid(p * log_D + q * log_rest, x)  # where a density is 0, so is its integrand

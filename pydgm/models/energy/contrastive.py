@@ -44,6 +44,7 @@ def cd(k: int = 1) -> NegativePhase:
     checks.count(k, "cd: k")
 
     def gradient(model: Model, v: Array, chains: None, rng: Generator) -> tuple[Array, Model, None]:
+        # formula: contrastive-divergence
         return *value_and_grad(contrastive_loss)(model, v, model.gibbs(rng, v, k)), None
 
     return NegativePhase(lambda model, rng: None, gradient, f"CD-{k}")

@@ -76,8 +76,8 @@ def by_differences(r: Reward, q: Normal, nodes: Array, weights: Array) -> numpy.
 
     def slope(axis: numpy.ndarray[Any, Any]) -> float:
         def expected(t: float) -> float:
-            # formula: expectation
             points = loc.reshape(-1) + t * axis[:d] + (scale.reshape(-1) + t * axis[d:]) * z
+            # formula: expectation
             return float(w @ to_numpy(r(asarray(points))))
 
         return numerical_derivative(expected)

@@ -47,12 +47,14 @@ class VAE(Module):
     @property
     def prior(self) -> StandardNormal:
         """p(z) = N(0, I)."""
+        # formula: decoder
         return StandardNormal(self.decoder.layers[0].weight.shape[0])
 
     def posterior(self, x: Array) -> Independent:
         """q(z | x): (n, pixels) -> n Normals of vectors (latent,)."""
         # formula: encoder
         mu, log_sigma = ad.split(self.encoder(x), 2)
+        # formula: encoder
         return Independent(Normal(mu, ad.exp(log_sigma)), 1)
 
     def decode(self, z: Array) -> Independent:
