@@ -75,6 +75,18 @@ def figures(known: dict[str, Path]) -> int:
     return 0
 
 
+def written(out: Path, made: dict[str, bytes]) -> int:
+    """Write files by name into ``out``, and say where they are. Exit status 2 where that cannot be."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        files.write(out, {name: lambda file, content=content: file.write(content) for name, content in made.items()})
+    except OSError as error:
+        print(f"error: cannot write into {out}: {error.strerror}", file=sys.stderr)
+        return status.USAGE
+    print("\n".join(str(out / name) for name in made))
+    return status.HOLDS
+
+
 def write_new(out: Path, made: dict[str, str], otherwise: str) -> int:
     """Write files by name into ``out``: all, or none where one is there already with other contents, maybe somebody's work.
     Exit status 2 then, with the advice ``otherwise``."""
@@ -89,14 +101,7 @@ def write_new(out: Path, made: dict[str, str], otherwise: str) -> int:
     if there:
         print(f"error: {out} has another {', '.join(there)}: {otherwise}", file=sys.stderr)
         return status.USAGE
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        files.write(out, {name: lambda file, text=text: file.write(text.encode()) for name, text in made.items()})
-    except OSError as error:
-        print(f"error: cannot write into {out}: {error.strerror}", file=sys.stderr)
-        return status.USAGE
-    print("\n".join(str(out / name) for name in made))
-    return status.HOLDS
+    return written(out, {name: text.encode() for name, text in made.items()})
 
 
 def notebooks(wanted: dict[str, Path], options: str, out: Path) -> int:
@@ -118,14 +123,7 @@ def exercises(names: list[str], seed: int, out: Path) -> int:
 def demos(names: list[str], seed: int, out: Path) -> int:
     """OUT/NAME.html for each, over what is there: a page is made, and nobody's work."""
     made = {f"{name}.html": demo.page(name, demo.make(name, seed)) for name in names}
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        files.write(out, {name: lambda file, text=text: file.write(text.encode()) for name, text in made.items()})
-    except OSError as error:
-        print(f"error: cannot write into {out}: {error.strerror}", file=sys.stderr)
-        return status.USAGE
-    print("\n".join(str(out / name) for name in made))
-    return status.HOLDS
+    return written(out, {name: text.encode() for name, text in made.items()})
 
 
 def autograder(folder: Path) -> int:
@@ -138,14 +136,7 @@ def autograder(folder: Path) -> int:
             f"error: {folder} has {there}: python -m lessons exercise NAME --seed 7 --out {folder} writes one", file=sys.stderr
         )
         return status.USAGE
-    made = gradescope.archive(wanted)
-    try:
-        files.write(folder, {"autograder.zip": lambda file: file.write(made)})
-    except OSError as error:
-        print(f"error: cannot write into {folder}: {error.strerror}", file=sys.stderr)
-        return status.USAGE
-    print(f"{folder / 'autograder.zip'}: {', '.join(f'{name} (seed {each})' for name, each in wanted.items())}")
-    return status.HOLDS
+    return written(folder, {"autograder.zip": gradescope.archive(wanted)})
 
 
 def outlast(command: list[str], live: bool = False) -> int:

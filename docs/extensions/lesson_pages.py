@@ -133,20 +133,17 @@ def pictures(block: Any, variables: dict[str, Any], conf: dict[str, Any]) -> str
             if not claim.holds:
                 logger.warning("%s: not so: %s", names["run"].name, claim.claim)
         path, alt = MADE / "figures" / f"{names['run'].name.rpartition('/')[2]}.png", shown.alt
-    elif isinstance(shown, Picture | Graph):
-        path = Path(next(variables["image_path_iterator"]))
-        if isinstance(shown, Picture):
-            alt = shown.alt
-            path.write_bytes(shown._repr_png_())
-        else:
-            path, alt = (
-                path.with_suffix(".svg"),
-                "graph of " + ", ".join(" ".join(vertex.name.split()) for vertex in shown.vertices),
-            )
-            path.write_text(shown.svg(), encoding="utf-8")
-        names["___"] = None  # the next block may end with no expression
+    elif isinstance(shown, Picture):
+        path, alt = Path(next(variables["image_path_iterator"])), shown.alt
+        path.write_bytes(shown._repr_png_())
+    elif isinstance(shown, Graph):
+        path = Path(next(variables["image_path_iterator"])).with_suffix(".svg")
+        alt = "a graph: " + ", ".join(" ".join(vertex.name.split()) for vertex in shown.vertices)
+        path.write_text(shown.svg(), encoding="utf-8")
     else:
         return ""
+    if not isinstance(shown, Measured):  # of which Sphinx-gallery is to show the table, too
+        names["___"] = None  # the next block may end with no expression
     return f"\n.. image:: /{path.relative_to(conf['src_dir']).as_posix()}\n   :alt: {alt}\n   :class: picture\n\n"
 
 
