@@ -156,6 +156,7 @@ def after(script: Path) -> str:
     exercises = {name: path for name, path in exercise.scripts().items() if path.parent.name == script.parent.name}
     items = [f"* ``{name}``: {plain(exercise.summary(path))}" for name, path in exercises.items()]
     sheet = BARS.sub(_bar, (DOCS / "teaching" / f"{script.stem}.rst").read_text(encoding="utf-8"))
+    sheet = sheet.replace("[[", "⟦").replace("]]", "⟧")  # brackets that no code has
     text = AFTER.format(sheet=sheet, rows="\n".join(rows), exercises="\n".join(items))
     return "".join(f"# {line}".rstrip() + "\n" for line in text.splitlines())
 
@@ -165,7 +166,7 @@ def _bar(found: re.Match[str]) -> str:
 
 
 def measured(app: Sphinx, docname: str, source: list[str]) -> None:
-    """In a lesson's page [[a claim]] stands for the number that the lesson's run has just measured for it."""
+    """In a lesson's page ⟦a claim⟧ stands for the number that the lesson's run has just measured for it."""
     report = MADE / "figures" / f"{docname.rpartition('/')[2]}.json"
     if not (docname.startswith("lessons/") and report.exists()):
         return
@@ -175,7 +176,7 @@ def measured(app: Sphinx, docname: str, source: list[str]) -> None:
         claim = " ".join(found[1].replace("\\|", "|").split())
         return f"**{numbers[claim]:.3g}**" if claim in numbers else "(see a default run)"
 
-    source[0] = re.sub(r"\[\[(.*?)\]\]", number, source[0], flags=re.DOTALL)
+    source[0] = re.sub("⟦(.*?)⟧", number, source[0], flags=re.DOTALL)
 
 
 def readable(app: Sphinx, what: str, name: str, it: Any, options: Any, lines: list[str]) -> None:

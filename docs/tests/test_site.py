@@ -6,6 +6,7 @@ nothing is wider than a projector's 1024 pixels, and axe finds nothing that shut
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urljoin, urlparse
@@ -125,6 +126,9 @@ def test_a_lesson_has_its_claims_its_breaks_and_its_files(script) -> None:
     claims = page.select("table.claims tbody tr")
     assert claims
     assert {row.find_all("td")[-1].text for row in claims} == {"holds"}
+    code = "\n".join(block.text for block in page.select(".highlight-Python pre"))
+    _, *statements = ast.parse(script.read_text(encoding="utf-8")).body
+    assert ast.dump(ast.parse(code)) == ast.dump(ast.Module(statements, []))
     assert len(page.select("img.picture")) >= 2
     assert page.select("#break-it table tbody tr")
     assert page.select("#exercises li")
