@@ -23,7 +23,7 @@ HIDDEN, SIDE = 100, 28
 def make(rng) -> Demo:
     digits = dgm.data.load("digits")
     inked = (digits.train.x > 0.5).astype("float32")
-    batches = dgm.data.Rows(inked).batches(rng, 50, passes=20)[:6000]
+    batches = dgm.data.Rows(inked).batches(rng, 50, passes=20)[:3000]
     step = contrastive.step(contrastive.pcd(1, chains=100), optim.sgd(optim.linear(0.1, 0.0, len(batches)), weight_decay=1e-4))
     model = train.run(
         step, step.init(RBM.init(rng, SIDE**2, HIDDEN, dgm.asarray(inked)), rng), batches, "rbm_chain learns"

@@ -21,7 +21,7 @@ REACH = 4.0
 
 def make(rng) -> Demo:
     digits = dgm.data.load("digits")
-    batches = digits.train.batches(rng, 128, passes=100)[:4000]
+    batches = digits.train.batches(rng, 128, passes=100)[:2000]
     step = train.minimise(vae.loss, optim.adam(optim.linear(3e-3, 0.0, len(batches))))
     model = train.run(step, step.init(VAE.init(rng, hidden=(128,), latent=2), rng), batches, "latent_manifold learns").model
 
