@@ -26,6 +26,7 @@ from pydgm.lesson import add_options, demo, exercise, gradescope, status
 from pydgm.lesson.claims import as_markdown
 from pydgm.lesson.notebook import notebook
 from pydgm.lesson.run import seed
+from pydgm.lesson.scripts import table, title
 
 HERE = Path(__file__).parent
 TOUR = ["rbm_contrastive_divergence", "vae_reparameterization", "planar_flow", "gan_vs_wgan", "rule_distillation"]
@@ -34,11 +35,6 @@ TOUR = ["rbm_contrastive_divergence", "vae_reparameterization", "planar_flow", "
 def scripts() -> dict[str, Path]:
     """Every lesson, ``family/name``, and its script."""
     return {f"{path.parent.name}/{path.stem}": path for path in sorted(HERE.glob("*/*.py")) if not path.stem.startswith("_")}
-
-
-def summary(path: Path) -> str:
-    """The first line of a lesson's docstring."""
-    return (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split("\n")[0]
 
 
 def _settings(script: Path) -> dict[str, float]:
@@ -65,8 +61,8 @@ def figures(known: dict[str, Path]) -> int:
             )
             return 2
         where = f"`lessons/{name}.py`, {report['seconds']:.0f} s: {report['lecture']}, {report['figure']}."
-        picture = f"![{summary(script)}](../figures/{short}.png)"
-        parts.append("\n\n".join([f"## {summary(script)}", where, picture, as_markdown(report["claims"])]))
+        picture = f"![{title(script)}](../figures/{short}.png)"
+        parts.append("\n\n".join([f"## {title(script)}", where, picture, as_markdown(report["claims"])]))
     text = path.read_text(encoding="utf-8")
     before, after = text.split("<!-- claims -->\n")[0], text.split("<!-- /claims -->")[1]
     between = "\n\n".join(parts)
@@ -246,22 +242,18 @@ def run(argv: list[str] | None = None) -> int:
         return status.HOLDS
     known = scripts()
     if options.command is None:
-        width = max(map(len, known))
-        for name, path in known.items():
-            print(f"{name:<{width}}  {summary(path)}")
-        return 0
+        print(table({name: title(path) for name, path in known.items()}))
+        return status.HOLDS
     if options.command == "figures":
         return figures(known)
     if options.command == "exercise":
-        width = max(map(len, tasks))
         if not options.names:
-            print("\n".join(f"{name:<{width}}  {exercise.summary(path)}" for name, path in tasks.items()))
+            print(table({name: exercise.summary(path) for name, path in tasks.items()}))
             return status.HOLDS
         return exercises(options.names, options.seed, options.out)
     if options.command == "demo":
         if not options.names:
-            width = max(map(len, shows))
-            print("\n".join(f"{name:<{width}}  {demo.text(path).splitlines()[0]}" for name, path in shows.items()))
+            print(table({name: title(path) for name, path in shows.items()}))
             return status.HOLDS
         if importlib.util.find_spec("bokeh") is None:
             shower.error(f"demos are drawn by bokeh: {to_install('demos')}")

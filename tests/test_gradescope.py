@@ -63,6 +63,8 @@ UNFAIR = {
     "changes numpy.testing": "import numpy as np; np.testing.assert_allclose.__code__ = (lambda *a, **k: None).__code__",
     "changes pydgm.lesson": "from pydgm.lesson.exercise import Exercise; Exercise.judge = lambda *a: ''",
     "changes pydgm_exercise": "import sys; sys.modules['pydgm_exercise_free_energy'].every = lambda *a: print",
+    "changes builtins.filter": "import builtins; builtins.filter = lambda *a: []",
+    "changes os.write": "import os; write = os.write; os.write = lambda pipe, data: write(pipe, data[:32])",
     "before the check was": """
 import os
 for pipe in range(3, 30):

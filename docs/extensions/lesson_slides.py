@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import re
 from pathlib import Path
 from typing import Any
 
 from sphinx.application import Sphinx
+from sphinx_gallery.py_source_parser import split_code_and_text_blocks
 
 from lessons.__main__ import scripts
 from pydgm.lesson.claims import Claim, number
+from pydgm.lesson.scripts import title
 
 ROOT = Path(__file__).resolve().parents[2]
 SLIDE = """\
@@ -21,6 +22,7 @@ SLIDE = """\
 {text}
 
 """
+MATHS = re.compile(r"^\.\. math::.*?(?=^\S|^\s*$|\Z)", re.M | re.S)
 REVEAL = """\
 .. revealjs-fragments::
 
@@ -28,31 +30,22 @@ REVEAL = """\
 """
 
 
-def slide(title: str, text: str = "", line: str = "-") -> str:
+def slide(headline: str, text: str = "", line: str = "-") -> str:
     """A slide as reStructuredText."""
-    return SLIDE.format(title=title, line=line * max(len(title), 3), text=text)
+    return SLIDE.format(title=headline, line=line * max(len(headline), 3), text=text)
 
 
 def ideas(script: Path) -> list[str]:
     """For each idea its heading, its formulas, and the first sentence that is said of it."""
     made = []
-    for cell in re.split(r"(?m)^# %%\n", script.read_text(encoding="utf-8"))[2:]:
-        prose = re.match(r"(?:#.*\n)*", cell)
-        lines = [line[2:] for line in (prose[0] if prose else "").splitlines()]
-        if len(lines) < 3 or lines[0] in ("The claims", "What to try next") or "--full" in lines[0]:
+    for kind, content, _ in split_code_and_text_blocks(str(script))[1][1:]:
+        headline, _, body = content.partition("\n")
+        if kind != "text" or headline in ("The claims", "What to try next") or "--full" in headline:
             continue
-        body = "\n".join(lines[2:])
-        formulas = re.findall(r"^\.\. math::.*?(?=^\S|^\s*$|\Z)", body, re.M | re.S)
-        rest = re.sub(r"^\.\. math::.*?(?=^\S|^\s*$|\Z)", "", body, flags=re.M | re.S).strip()
-        first = re.match(r".*?[.?!](?=\s|$)", rest, re.S)
-        made.append(
-            slide(
-                lines[0],
-                "\n\n".join(
-                    [*(f.rstrip().replace(r"\qquad", r"\\") for f in formulas[:2]), " ".join(first[0].split()) if first else ""]
-                ),
-            )
-        )
+        prose = MATHS.sub("", body.partition("\n")[2]).strip()
+        first = re.match(r".*?[.?!](?=\s|$)", prose, re.S)
+        formulas = [found.rstrip().replace(r"\qquad", r"\\") for found in MATHS.findall(body)[:2]]
+        made.append(slide(headline, "\n\n".join([*formulas, " ".join(first[0].split()) if first else ""])))
     return made
 
 
@@ -60,9 +53,8 @@ def deck(script: Path) -> str:
     """All slides of a lesson, from its script, its teacher's sheet, and the report of its figure."""
     report = json.loads((ROOT / "figures" / f"{script.stem}.json").read_text(encoding="utf-8"))
     claims = {c["claim"]: Claim(c["claim"], c["measured"], c["relation"], c["bound"]) for c in report["claims"]}
-    title = (ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))) or "").split("\n")[0]
-    parts = [slide(title, f"{report['lecture']}. {report['figure']}", "="), *ideas(script)]
-    parts.append(slide("The figure", f".. image:: ../../figures/{script.stem}.png\n   :alt: {title}"))
+    parts = [slide(title(script), f"{report['lecture']}. {report['figure']}", "="), *ideas(script)]
+    parts.append(slide("The figure", f".. image:: ../../figures/{script.stem}.png\n   :alt: {title(script)}"))
     for claim in claims.values():
         said = f"**{number(claim.measured)}**" + f" (claimed: {claim.relation} {number(claim.bound)})"
         parts.append(slide("What do you expect?", f"{plain(claim.claim)}\n\n{REVEAL.format(answer=said)}"))

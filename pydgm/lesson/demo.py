@@ -7,13 +7,12 @@ A demo is a module in ``lessons/demos/FAMILY``: its docstring says what to do an
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..random import Generator
-from .exercise import folder_of, imported
+from .scripts import docstring, imported, scripts_in
 
 
 class Demo(NamedTuple):
@@ -25,12 +24,7 @@ class Demo(NamedTuple):
 
 def scripts() -> dict[str, Path]:
     """Every demo by its name."""
-    return {path.stem: path for path in sorted(folder_of("demos").glob("*/[a-z]*.py"))}
-
-
-def text(path: Path) -> str:
-    """A demo's docstring."""
-    return ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    return scripts_in("demos")
 
 
 def make(name: str, seed: int = 0) -> Demo:
@@ -63,7 +57,7 @@ def page(name: str, demo: Demo) -> str:
     from bokeh.resources import INLINE
     from bokeh.themes import Theme
 
-    title, _, rest = text(scripts()[name]).partition("\n")
+    title, _, rest = docstring(scripts()[name]).partition("\n")
     layout = column(Div(text=f"<h1>{title}</h1><p>{rest.strip()}</p>", width=1000), demo.layout)
     for widget in layout.select({"type": Widget}):
         widget.styles = {"font-size": "17px"}

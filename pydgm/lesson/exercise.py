@@ -10,13 +10,10 @@ the check that notices.
 
 from __future__ import annotations
 
-import ast
-import importlib.util
 import inspect
 import random
 import re
 import string
-import sys
 import textwrap
 import types
 from collections.abc import Callable
@@ -24,21 +21,16 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from .scripts import imported, scripts_in, title
+
 Check = Callable[[Any, Any], None]
 SMALLEST = True  # whether the smallest example is looked for; the first will do where only its words count
 ANSWER = re.compile(r"^([ ]*)#< ?([^\n]*)\n(.*?)^[ ]*#>\n", re.MULTILINE | re.DOTALL)
 
 
-def folder_of(what: str) -> Path:
-    """``lessons/WHAT``, in a clone or installed."""
-    spec = importlib.util.find_spec("pydgm.lessons") or importlib.util.find_spec("lessons")
-    (folder,) = (spec.submodule_search_locations if spec else None) or [""]
-    return Path(folder, what)
-
-
 def scripts() -> dict[str, Path]:
     """Every exercise by its name."""
-    return {path.stem: path for path in sorted(folder_of("exercises").glob("*/[a-z]*.py"))}
+    return scripts_in("exercises")
 
 
 class Exercise(NamedTuple):
@@ -146,8 +138,7 @@ def _line_of(error: BaseException, work: Any) -> str:
 
 def summary(path: Path) -> str:
     """The first line of an exercise's text, for all variants."""
-    line = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split("\n")[0]
-    line = re.sub(r"\$\w+", "...", line.rstrip("."))
+    line = re.sub(r"\$\w+", "...", title(path).rstrip("."))
     return line if line.endswith("...") else f"{line}."
 
 
@@ -171,17 +162,6 @@ def work_of(source: str, name: str = "work") -> Any:
     """A module of this source."""
     module = types.ModuleType(name)
     exec(compile(source, f"<{name}>", "exec"), module.__dict__)
-    return module
-
-
-def imported(file: Path, name: str) -> Any:
-    """The module of a file, fresh."""
-    spec = importlib.util.spec_from_file_location(name, file)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{file} cannot be read as Python")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
     return module
 
 

@@ -5,9 +5,9 @@ The service unpacks it into ``/autograder/source``, runs ``setup.sh`` once, puts
 and the checks, and no solutions.
 
 A student's code may run for ever, crash, print, or try to be its own judge. So each check runs in a process of its own, with a
-time limit; what it found comes back over a pipe, behind a word that only the grader knows; the library must be as it was; and
-the results are written at last, when those processes have ended. It is no prison: who searches the process's memory for the
-word will find it, which takes more skill than the exercises do.
+time limit; what it found comes back over a pipe, behind a word that only the grader knows; the functions of all modules must be
+what they were; and the results are written at last, when those processes have ended. It is no prison: who searches the
+process's memory for the word will find it, which takes more skill than the exercises do.
 """
 
 from __future__ import annotations
@@ -72,10 +72,8 @@ def archive(tasks: dict[str, int]) -> bytes:
     with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, text in files.items():
             entry = zipfile.ZipInfo(name, (2000, 1, 1, 0, 0, 0))  # the same archive from the same files
-            entry.compress_type, entry.external_attr = (
-                zipfile.ZIP_DEFLATED,
-                (0o755 if "." not in name or name.endswith(".sh") else 0o644) << 16,
-            )
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.external_attr = (0o755 if text.startswith("#!") else 0o644) << 16
             archive.writestr(entry, text)
     return made.getvalue()
 
@@ -155,19 +153,17 @@ def _end(child: subprocess.Popen[bytes]) -> None:
     child.wait()
 
 
+_CODE = (types.FunctionType, types.BuiltinFunctionType, type, property, classmethod, staticmethod)
+
+
 def _library() -> dict[str, tuple[int, int]]:
-    """Functions and classes of the library, of NumPy and of the grader: which objects they are, and with which code."""
-    found = {}
-    for module in [each for name, each in sorted(sys.modules.items()) if re.match(r"(pydgm|numpy|hypothesis)(_|\.|$)", name)]:
-        for name, value in list(vars(module).items()):
-            own = isinstance(value, type) and value.__module__.startswith("pydgm")
-            for inner, each in [("", value), *(vars(value).items() if own else ())]:
-                if isinstance(
-                    each, types.FunctionType | types.BuiltinFunctionType | type | property | classmethod | staticmethod
-                ):
-                    place = ".".join(filter(None, [module.__name__, name, inner]))
-                    found[place] = id(each), id(getattr(each, "__code__", None))
-    return found
+    """Functions and classes of all modules that are there: which objects they are, and with which code."""
+    places = []
+    for name, module in list(sys.modules.items()):
+        places += [(name, *each) for each in vars(module).items()] if isinstance(module, types.ModuleType) else []
+    own = [(module, name, x) for module, name, x in places if isinstance(x, type) and str(x.__module__).startswith("pydgm")]
+    places += [(module, f"{name}.{inner}", x) for module, name, each in own for inner, x in vars(each).items()]
+    return {f"{module}.{name}": (id(x), id(getattr(x, "__code__", None))) for module, name, x in places if isinstance(x, _CODE)}
 
 
 def judge(path: str, name: str, seed: str, check: str, pipe: str) -> None:
@@ -177,7 +173,7 @@ def judge(path: str, name: str, seed: str, check: str, pipe: str) -> None:
     word = sys.stdin.read()
     task = exercise.load(name, int(seed))
     (asked,) = [each for each in task.checks if each.__name__ == check]
-    judging, library, before = task.judge, _library, _library()
+    judging, library, write, before = task.judge, _library, os.write, _library()
     try:
         work = exercise.work_in(Path(path))
     except BaseException as error:  # SystemExit too: it is the student's file that says so
@@ -188,7 +184,7 @@ def judge(path: str, name: str, seed: str, check: str, pipe: str) -> None:
         changed = [place for place, which in before.items() if now.get(place) != which]
         if changed:
             said = f"your file changes {changed[0]}, which is not its own"
-    os.write(int(pipe), f"{word}{said}".encode()[:60_000])
+    write(int(pipe), f"{word}{said}".encode()[:60_000])
 
 
 if __name__ == "__main__":
