@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import pydgm as dgm
-from benchmarks import likelihood, modes
+from benchmarks import claims, likelihood, modes
 from benchmarks.__main__ import main, table
 from benchmarks.claims import keep, kept, rows
 from benchmarks.contestants import numpy as numpy_steps
@@ -172,9 +172,9 @@ def test_what_a_survey_measured_is_kept(tmp_path) -> None:
     for seed, measured in ((3, 0.5), (10, "nan")):
         folder = out / f"lesson-quick-{seed}"
         folder.mkdir(parents=True)
-        claims = [Claim("it is small", 0.1, "<=", 1.0).as_json(), Claim("within", 0.2, "within", [0.0, 1.0]).as_json()]
-        claims[0] |= {"measured": measured, "holds": measured == 0.5}
-        (folder / "lesson.json").write_text(json.dumps({"claims": claims}), encoding="utf-8")
+        measures = [Claim("it is small", 0.1, "<=", 1.0).as_json(), Claim("within", 0.2, "within", [0.0, 1.0]).as_json()]
+        measures[0] |= {"measured": measured, "holds": measured == 0.5}
+        (folder / "lesson.json").write_text(json.dumps({"claims": measures}), encoding="utf-8")
     keep([script], out, path)
     again = kept(script, "quick", path)
     assert list(again) == [3, 10]
@@ -186,6 +186,25 @@ def test_what_a_survey_measured_is_kept(tmp_path) -> None:
     assert list(kept(script, "quick", path)) == [3, 10]
     script.write_text("print(1)", encoding="utf-8")
     assert kept(script, "quick", path) == {}
+
+
+def test_a_survey_of_one_lesson_leaves_the_others_on_the_page(tmp_path, monkeypatch, capsys) -> None:
+    """Reports that are there are not made again."""
+    monkeypatch.setattr(claims, "LESSONS", tmp_path / "lessons")
+    (tmp_path / "lessons" / "family").mkdir(parents=True)
+    for name in ("one", "two"):
+        (tmp_path / "lessons" / "family" / f"{name}.py").write_text("raise NotImplementedError", encoding="utf-8")
+        for seed in (1, 2, 3):
+            folder = tmp_path / "out" / f"{name}-quick-{seed}"
+            folder.mkdir(parents=True)
+            report = {"claims": [Claim("it is small", 0.1 * seed, "<=", 1.0).as_json()], "seconds": 1.0}
+            (folder / f"{name}.json").write_text(json.dumps(report), encoding="utf-8")
+    for name in ("one", "two"):
+        options = ["--quick", "--seeds", "1-3", "--out", str(tmp_path / "out"), "--write", str(tmp_path)]
+        assert claims.main([name, *options]) == 0
+    page = (tmp_path / "margins.md").read_text(encoding="utf-8")
+    assert "## one, quick: every claim holds on 3 of 3 seeds" in page
+    assert "## two, quick" in page
 
 
 def test_layers_of_pacgan_by_hand() -> None:

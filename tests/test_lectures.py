@@ -24,7 +24,7 @@ def test_every_formula_of_the_lectures_is_there_once() -> None:
 def test_a_formula_has_code_a_test_and_a_lesson(name) -> None:
     found = {folder: formulas.places(folder).get(name, []) for folder in ("pydgm", "tests", "lessons")}
     if KNOWN[name].covered:
-        assert formulas.computing(name)
+        assert formulas.computing(KNOWN[name])
         assert all(place.owner.startswith("test_") for place in found["tests"])
         assert found["tests"]
         assert any("exercises" not in place.path.parts for place in found["lessons"])

@@ -33,6 +33,7 @@ class Formula(NamedTuple):
     latex: str
     slip: str
     instead: str  # why no code computes it as it stands
+    code: str  # the folder of the code that computes it: pydgm, or lessons where one does
     covered: bool
 
 
@@ -64,6 +65,7 @@ def formulas() -> dict[str, Formula]:
                 block["latex"].strip(),
                 options.get("slip", ""),
                 options.get("instead", ""),
+                options.get("code", "pydgm"),
                 not {"not-yet", "instead"} & set(options),
             )
     return found
@@ -133,9 +135,9 @@ def _first(statement: ast.stmt) -> int:
     return min([statement.lineno, *(each.lineno for each in decorators)])
 
 
-def computing(name: str) -> list[Place]:
-    """The code of a formula: the library's, or where that has none a lesson's own."""
-    return places("pydgm").get(name) or places("lessons").get(name, [])
+def computing(formula: Formula) -> list[Place]:
+    """The code of a formula."""
+    return places(formula.code).get(formula.name, [])
 
 
 def setup(app: Any) -> dict[str, Any]:
@@ -156,7 +158,7 @@ def setup(app: Any) -> dict[str, Any]:
 
         required_arguments = 1
         has_content = True
-        option_spec = {"in": str, "slip": str, "not-yet": str, "instead": str}  # noqa: RUF012  as docutils has it
+        option_spec = {"in": str, "slip": str, "not-yet": str, "instead": str, "code": str}  # noqa: RUF012  as docutils has it
 
         def run(self) -> list[nodes.Node]:
             formula = known[self.arguments[0]]
@@ -168,7 +170,7 @@ def setup(app: Any) -> dict[str, Any]:
                 parts.append(f"Lectures: {said}. {formula.instead}")
             elif not formula.covered:
                 parts.append(f"Lectures: {said}. Not built yet.")
-            for place in computing(formula.name):
+            for place in computing(formula):
                 module = place.module if not place.owner else f"{place.module}.{place.owner}"
                 role = f"{{py:obj}}`{module}`" if place.owner else f"{{py:mod}}`{module}`"
                 parts.append(f"{role}, `{place.path}` line {place.line}\n\n```python\n{place.source}\n```")

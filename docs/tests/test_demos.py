@@ -12,23 +12,16 @@ from playwright.sync_api import Page
 from lessons.__main__ import main
 from pydgm.lesson import demo
 
+from .conftest import watched
+
 
 class Shown:
     """A demo's page, opened."""
 
     def __init__(self, page: Page, name: str, folder: Any) -> None:
-        self.page, self.demo, self.complaints = page, demo.make(name), []
+        self.page, self.demo, self.complaints = page, demo.make(name), watched(page)
         path = folder / f"{name}.html"
         path.write_text(demo.page(name, self.demo), encoding="utf-8")
-        page.context.set_offline(True)
-        page.on("console", lambda said: self.complaints.append(said.text) if said.type in ("error", "warning") else None)
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on(
-            "request",
-            lambda request: (
-                None if request.url.startswith(("file:", "data:", "blob:")) else self.complaints.append(request.url)
-            ),
-        )
         page.goto(path.as_uri())
         page.wait_for_function("window.Bokeh && Bokeh.documents.length && Bokeh.documents[0].is_idle")
 

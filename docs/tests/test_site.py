@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import unquote, urldefrag, urljoin, urlparse
 
 import pytest
@@ -16,33 +17,27 @@ from axe_playwright_python.sync_playwright import Axe
 from bs4 import BeautifulSoup
 from playwright.sync_api import Page
 
+from .conftest import is_local, watched
+
 SITE = Path(__file__).resolve().parents[2] / "site"
 PAGES = sorted(SITE.glob("**/*.html"))
 READ = [page for page in PAGES if not {"_modules", "_static"} & set(page.parts)]  # those are listings of source, and templates
 
 
-class Opened:
-    """A page, what it asked for, and what it complained of."""
+class Opened(NamedTuple):
+    """A page, and what it complained of."""
 
-    def __init__(self, page: Page, path: Path) -> None:
-        self.page, self.outside, self.complaints = page, [], []
-        page.on("request", lambda request: self.outside.append(request.url) if not _local(request.url) else None)
-        page.on("requestfailed", lambda request: self.complaints.append(f"cannot have {request.url}"))
-        page.on("console", lambda said: self.complaints.append(said.text) if said.type in ("error", "warning") else None)
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.goto(path.as_uri())
-        page.evaluate("window.MathJax ? MathJax.startup.promise : null")
-
-
-def _local(url: str) -> bool:
-    return urlparse(url).scheme in ("file", "data", "blob")
+    page: Page
+    complaints: list[str]
 
 
 @pytest.fixture
 def opened(browser, request) -> Iterator[Opened]:
     page = browser.new_page(viewport={"width": 1024, "height": 768})
-    page.context.set_offline(True)
-    yield Opened(page, request.param)
+    complaints = watched(page)
+    page.goto(request.param.as_uri())
+    page.evaluate("window.MathJax ? MathJax.startup.promise : null")
+    yield Opened(page, complaints)
     page.close()
 
 
@@ -57,7 +52,6 @@ def test_there_is_a_site() -> None:
 @pytest.mark.parametrize("opened", READ, ids=_name, indirect=True)
 def test_a_page_is_whole(opened) -> None:
     page = opened.page
-    assert not opened.outside
     assert not opened.complaints
     pictures = page.eval_on_selector_all("img", "all => all.map(x => [x.src, x.alt.trim(), x.naturalWidth])")
     assert not [source for source, _, width in pictures if not width]
@@ -84,7 +78,7 @@ def test_every_link_leads_somewhere() -> None:
     for page in PAGES:
         for link in links(page):
             address, fragment = urldefrag(link)
-            if not _local(address):
+            if not is_local(address):
                 continue
             path = Path(unquote(urlparse(address).path))
             if not path.is_file() or not path.is_relative_to(SITE):

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from .conftest import watched
+
 ROOT = Path(__file__).resolve().parents[2]
 DECKS = sorted((ROOT / "slides").glob("*.html"))
 NAMES = {path.stem for path in (ROOT / "lessons").glob("*/*.py") if path.stem != "__init__"}
@@ -36,11 +38,7 @@ def test_every_lesson_has_slides() -> None:
 @pytest.mark.parametrize("name", sorted(NAMES))
 def test_slides_fit_and_can_be_read(browser, name, size) -> None:
     page = browser.new_page(viewport=dict(zip(("width", "height"), size, strict=True)))
-    page.context.set_offline(True)
-    complaints: list[str] = []
-    page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("request", lambda request: None if request.url.startswith(("file:", "data:")) else complaints.append(request.url))
+    complaints = watched(page)
     page.goto((ROOT / "slides" / f"{name}.html").as_uri())
     page.wait_for_function("window.Reveal && Reveal.isReady()")
     page.evaluate("window.MathJax ? MathJax.startup.promise : null")
