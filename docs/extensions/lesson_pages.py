@@ -25,20 +25,11 @@ from pydgm.lesson import exercise
 from pydgm.lesson.claims import Measured
 from pydgm.lesson.notebook import notebook, pictured
 from pydgm.lesson.pictures import Picture
+from pydgm.lesson.scripts import docstring
 
 logger = logging.getLogger(__name__)
 DOCS = Path(__file__).resolve().parent.parent
 MADE = DOCS / "made"
-FAMILIES = {
-    "adversarial": (
-        "Adversarial training",
-        "A generator against a discriminator or a critic, in the plane, where all can be counted.",
-    ),
-    "constraints": ("Learning with rules", "Knowledge as a constraint, a rule as a teacher."),
-    "energy": ("Energy-based models", "Restricted Boltzmann machines, and the chains that they learn by."),
-    "flows": ("Normalizing flows", "Maps that can be inverted, and the density that they make."),
-    "latent": ("Latent variables", "Variational autoencoders, and two ways to a gradient of an expectation."),
-}
 HIDDEN = """
 # sphinx_gallery_start_ignore
 # library {library}
@@ -100,9 +91,9 @@ def prepare(app: Sphinx) -> None:
     (MADE / "figures").mkdir(parents=True, exist_ok=True)
     library = digest(*sorted((DOCS.parent / "pydgm").glob("**/*.py")))
     made = {"GALLERY_HEADER.rst": "Lessons\n=======\n\nEach reproduces a figure of the lectures, and proves what it claims.\n"}
-    for family, (title, text) in FAMILIES.items():
-        made[f"{family}/GALLERY_HEADER.rst"] = f"{title}\n{'-' * len(title)}\n\n{text}\n"
     for name, script in scripts().items():
+        title, _, text = docstring(script.with_name("__init__.py")).partition("\n")  # of the family
+        made[f"{script.parent.name}/GALLERY_HEADER.rst"] = f"{title}\n{'-' * len(title)}\n{text}\n"
         made[f"{name}.py"] = copy(script, f"{app.config.lesson_options} --out ../../figures".strip(), library)
     for name, text in made.items():
         path = MADE / "scripts" / name

@@ -1,0 +1,4 @@
+"""Learning with rules
+
+Knowledge as a constraint, a rule as a teacher.
+"""

@@ -1,0 +1,4 @@
+"""Energy-based models
+
+Restricted Boltzmann machines, and the chains that they learn by.
+"""

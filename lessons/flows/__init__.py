@@ -1,0 +1,4 @@
+"""Normalizing flows
+
+Maps that can be inverted, and the density that they make.
+"""

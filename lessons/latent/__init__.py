@@ -1,0 +1,4 @@
+"""Latent variables
+
+Variational autoencoders, and two ways to a gradient of an expectation.
+"""

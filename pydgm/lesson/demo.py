@@ -39,6 +39,15 @@ def javascript(module_file: str) -> str:
     return Path(module_file).with_suffix(".js").read_text(encoding="utf-8")
 
 
+def draggable(plot: Any, source: Any, color: str) -> None:
+    """A point of ``plot``, at ``x`` and ``y`` of ``source``, that the mouse moves."""
+    from bokeh.models import PointDrawTool
+
+    point = plot.scatter("x", "y", source=source, size=22, color=color, line_color="white", line_width=2)
+    plot.add_tools(tool := PointDrawTool(renderers=[point], add=False))
+    plot.toolbar.active_tap = tool
+
+
 THEME = {
     "attrs": {
         "Title": {"text_font_size": "18px"},

@@ -8,13 +8,13 @@ scale.
 
 import numpy as np
 from bokeh.layouts import column, row
-from bokeh.models import ColumnDataSource, CustomJS, LinearAxis, PointDrawTool, Range1d, Slider
+from bokeh.models import ColumnDataSource, CustomJS, LinearAxis, Range1d, Slider
 from bokeh.plotting import figure
 
 import pydgm as dgm
 from pydgm.distributions import Normal
 from pydgm.divergences import js_quadrature, wasserstein_quadrature
-from pydgm.lesson.demo import Demo, javascript
+from pydgm.lesson.demo import Demo, draggable, javascript
 from pydgm.models.adversarial import gan, wgan
 
 REAL, X = -3.0, np.linspace(-12.0, 12.0, 961)
@@ -62,10 +62,7 @@ def make(rng) -> Demo:
         legend_label="critic",
         y_range_name="critic",
     )
-    point = left.scatter("x", "y", source=fake, size=22, color="#d55e00", line_color="black")
-    drag = PointDrawTool(renderers=[point], add=False)
-    left.add_tools(drag)
-    left.toolbar.active_tap = drag
+    draggable(left, fake, "#d55e00")
     middle = figure(width=300, height=380, title="Distances over the fakes' mean", tools="")
     for i, (color, text) in enumerate((("#000000", "JSD, nats"), ("#009e73", "W1"))):
         middle.line(means, [each[i] for each in many], color=color, line_width=3, legend_label=text)

@@ -10,6 +10,7 @@ import numpy as np
 from bokeh.events import Tap
 from bokeh.layouts import column, row
 from bokeh.models import Button, ColumnDataSource, CustomJS, Div, LinearColorMapper, Spinner, Toggle
+from bokeh.palettes import Greys256
 from bokeh.plotting import figure
 
 import pydgm as dgm
@@ -38,16 +39,15 @@ def make(rng) -> Demo:
     v = dgm.to_numpy(dgm.asarray(inked[:1]))[0].astype("float64")
     hidden = dgm.to_numpy(model.hidden(dgm.asarray(np.float32(v)))).astype("float64")
     zero = np.zeros(SIDE**2)
-    state = ColumnDataSource({"v": v, "visible": v.copy(), "held": zero, "before": v.copy(), "shown": v.copy()}, name="state")
+    state = ColumnDataSource({"v": v, "visible": v.copy(), "held": zero, "before": v.copy()}, name="state")
     units = ColumnDataSource({"h": np.zeros(HIDDEN), "hidden": hidden}, name="units")
     pictures = [
         ColumnDataSource({"image": [each.reshape(-1, width)[::-1].copy()]})
         for each, width in ((v, SIDE), (v, SIDE), (hidden, 10))
     ]
     plots = [figure(width=330, height=350, title=title, tools="") for title in ("Pixels", "P(v = 1 | h)", "P(h = 1 | v)")]
-    inks = [f"#{i:02x}{i:02x}{i:02x}" for i in range(255, -1, -1)]
     kinds = ["#ffffff", "#000000", "#f6c9a8", "#d55e00"]  # black, white; held black, held white: ink is white
-    mappers = [LinearColorMapper(palette=kinds, low=0, high=3), *[LinearColorMapper(palette=inks, low=0, high=1)] * 2]
+    mappers = [LinearColorMapper(palette=kinds, low=0, high=3), *[LinearColorMapper(palette=Greys256[::-1], low=0, high=1)] * 2]
     for plot, picture, mapper, width in zip(plots, pictures, mappers, (SIDE, SIDE, 10), strict=True):
         plot.image("image", source=picture, x=0, y=0, dw=width, dh=width, color_mapper=mapper)
         plot.axis.visible = plot.grid.visible = False

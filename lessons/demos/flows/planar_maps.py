@@ -10,6 +10,7 @@ import math
 import numpy as np
 from bokeh.layouts import column, row
 from bokeh.models import ColumnDataSource, CustomJS, Div, LinearColorMapper, Slider
+from bokeh.palettes import Blues256, Greys256, Reds256, diverging_palette
 from bokeh.plotting import figure
 
 import pydgm as dgm
@@ -50,7 +51,7 @@ def make(rng) -> Demo:
     plots = [figure(title=title, **size) for title in ("The grid, moved", "Density", "log |det df/dz|, -3 to 3")]
     plots[0].multi_line("xs", "ys", source=lines, line_width=1.5)
     place = {"x": -REACH, "y": -REACH, "dw": 2 * REACH, "dh": 2 * REACH}
-    inks, signed = [f"#{i:02x}{i:02x}{i:02x}" for i in range(255, -1, -1)], [_blue_to_red(i / 255) for i in range(256)]
+    inks, signed = Greys256[::-1], diverging_palette(Blues256, Reds256, 256)
     plots[1].image(
         "image", source=density, color_mapper=LinearColorMapper(palette=inks, low=0.0, high=1 / (2 * math.pi)), **place
     )
@@ -62,8 +63,3 @@ def make(rng) -> Demo:
     for slider in sliders.values():
         slider.js_on_change("value", draw)
     return Demo(column(row(*plots), row(*list(sliders.values())[:4]), row(sliders["b"], said)), compute)
-
-
-def _blue_to_red(t: float) -> str:
-    low = round(255 * min(1.0, 2 * t)), round(255 * (1 - abs(2 * t - 1))), round(255 * min(1.0, 2 - 2 * t))
-    return "#" + "".join(f"{part:02x}" for part in low)

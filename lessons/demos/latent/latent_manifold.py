@@ -7,13 +7,13 @@ encoder puts images that it has not seen. Where do digits pass over into each ot
 
 import numpy as np
 from bokeh.layouts import column, row
-from bokeh.models import ColumnDataSource, CustomJS, LinearColorMapper, PointDrawTool, Slider
-from bokeh.palettes import Category10
+from bokeh.models import ColumnDataSource, CustomJS, LinearColorMapper, Slider
+from bokeh.palettes import Category10, Greys256
 from bokeh.plotting import figure
 
 import pydgm as dgm
 from pydgm import optim, train
-from pydgm.lesson.demo import Demo, javascript
+from pydgm.lesson.demo import Demo, draggable, javascript
 from pydgm.models.latent import VAE, vae
 
 REACH = 4.0
@@ -36,15 +36,13 @@ def make(rng) -> Demo:
     for label in np.unique(labels):
         left.scatter(*places[labels == label].T, size=6, color=Category10[10][label], legend_label=str(label), alpha=0.7)
     here = ColumnDataSource({"x": [start["z1"]], "y": [start["z2"]]}, name="here")
-    point = left.scatter("x", "y", source=here, size=22, color="black", line_color="white")
-    drag = PointDrawTool(renderers=[point], add=False)
-    left.add_tools(drag)
-    left.toolbar.active_tap = drag
+    draggable(left, here, "black")
     image = ColumnDataSource({"image": [compute(**start)["image"]]}, name="image")
     right = figure(width=460, height=460, title="the decoder's x", x_range=(0, 28), y_range=(0, 28), tools="")
-    inks = [f"#{i:02x}{i:02x}{i:02x}" for i in range(255, -1, -1)]
     right.axis.visible = right.grid.visible = False
-    right.image("image", source=image, x=0, y=0, dw=28, dh=28, color_mapper=LinearColorMapper(palette=inks, low=0.0, high=1.0))
+    right.image(
+        "image", source=image, x=0, y=0, dw=28, dh=28, color_mapper=LinearColorMapper(palette=Greys256[::-1], low=0.0, high=1.0)
+    )
     sliders = {name: Slider(start=-REACH, end=REACH, step=0.05, value=start[name], title=name, name=name) for name in start}
     layers = [(dgm.to_numpy(layer.weight), dgm.to_numpy(layer.bias)) for layer in model.decoder.layers]
     weights = {f"{name}{i}": each for i, layer in enumerate(layers) for name, each in zip("Wb", layer, strict=True)}
