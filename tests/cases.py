@@ -179,15 +179,24 @@ def square_matrices(draw: Any, right_side: bool = False) -> Any:
 
 @st.composite
 def convolved(draw: Any, n: int, turned: bool) -> Any:
-    window = tuple(draw(st.integers(1, 3)) for _ in range(n))
-    stride, dilation, padding = draw(st.integers(1, 2)), draw(st.integers(1, 2)), draw(st.integers(0, 1))
-    least = [max(1, dilation * (k - 1) + 1 - 2 * padding) for k in window]
+    """A convolution or, ``turned``, a transposed one; options for all axes, or one for each."""
+
+    def each(numbers: Any) -> Any:
+        return draw(numbers | st.tuples(*[numbers] * n))
+
+    window = tuple(draw(st.integers(1, 4 if n == 1 else 3)) for _ in range(n))
+    stride, dilation = each(st.integers(1, 3)), each(st.integers(1, 2))
+    widths = st.tuples(st.integers(-1, 1), st.integers(0, 2))  # before and after
+    padding = draw(st.integers(0, 1) | st.tuples(*[widths] * n))
+    ends = np.broadcast_to(np.array(padding), (n, 2))
+    reach = np.broadcast_to(dilation, n) * (np.array(window) - 1) + 1
+    least = [int(max(1, r - before - after, -before + 1)) for r, (before, after) in zip(reach, ends, strict=True)]
+    if turned:  # what is cut off must not be all
+        size = zip(reach, np.broadcast_to(stride, n), ends, strict=True)
+        least = [int(max(1, -(-(before + after + 1 - r) // s) + 1)) for r, s, (before, after) in size]
     space = tuple(draw(st.integers(k, k + 2)) for k in least)
-    if turned:
-        window = tuple(max(k, 2) for k in window)
-        space = tuple(max(3, s) for s in space)
-    first, second = draw(st.integers(1, 2)), draw(st.integers(1, 2))
-    x = draw(arrays((draw(st.integers(1, 2)), first, *space)))
+    first, second = draw(st.integers(1, 3)), draw(st.integers(1, 2))
+    x = draw(arrays((draw(st.integers(1, 3)), first, *space)))
     w = draw(arrays((first, second, *window) if turned else (second, first, *window)))
     return (x, w), {"stride": stride, "padding": padding, "dilation": dilation}
 

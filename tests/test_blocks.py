@@ -114,6 +114,31 @@ def test_convolutions_are_scipys() -> None:
     np.testing.assert_allclose(dgm.conv2d(x, w, dilation=2), dgm.conv2d(x, wide), atol=1e-12)
 
 
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("channels", [(1, 5), (5, 1)])
+def test_convolutions_in_blocks_are_those_in_one(monkeypatch, stride, channels) -> None:
+    """Seven examples: one at a time, three, three and one, or all, with rows of the window together or not."""
+    rng = np.random.default_rng(0)
+    x, w = rng.standard_normal((7, channels[0], 6, 5)), rng.standard_normal((channels[1], channels[0], 4, 3))
+    y = dgm.conv2d(x, w, stride, ((1, 2), (0, 1)))
+
+    def all_three():
+        out, pull = dgm.vjp(lambda x, w: dgm.conv2d(x, w, stride, ((1, 2), (0, 1))), x, w)
+        return out, *pull(y)
+
+    whole = all_three()
+    for block in (1, 4 * 3 * 5 * 7 * 5 * 3, 1000):
+        monkeypatch.setattr(dgm.xp.library, "block", block)
+        for part, expected in zip(all_three(), whole, strict=True):
+            np.testing.assert_allclose(part, expected, atol=1e-12)
+
+
+def test_windows_that_see_padding_alone_give_zero() -> None:
+    x, w = np.ones((1, 2, 2)), np.ones((3, 2, 2))
+    np.testing.assert_array_equal(dgm.conv1d(x, w, padding=3)[0, 0], [0, 0, 2, 4, 2, 0, 0])
+    np.testing.assert_array_equal(dgm.conv1d(x, w, padding=((3, -1),))[0, 0], [0, 0, 2])
+
+
 @given(st.integers(1, 2), st.integers(0, 1), st.integers(1, 2))
 def test_transposed_convolution_is_the_adjoint(stride, padding, dilation) -> None:
     rng = np.random.default_rng(0)

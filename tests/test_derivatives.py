@@ -138,25 +138,39 @@ def pool_reference(reduce):
 
 
 def conv_reference(x, w, stride, padding, dilation):
-    """The definition, one output at a time."""
+    """The definition, one output and one place of the window at a time."""
     n = x.ndim - 2
-    x = np.pad(x, [(0, 0), (0, 0), *[(padding, padding)] * n])
-    out = [(m - dilation * (k - 1) - 1) // stride + 1 for m, k in zip(x.shape[2:], w.shape[2:], strict=True)]
-    y = np.zeros((x.shape[0], w.shape[0], *out))
-    for p in np.ndindex(*out):
-        under = [slice(i * stride, i * stride + dilation * (k - 1) + 1, dilation) for i, k in zip(p, w.shape[2:], strict=True)]
-        y[(slice(None), slice(None), *p)] = np.tensordot(x[(slice(None), slice(None), *under)], w, [range(1, n + 2)] * 2)
+    strides, dilations, ends = (
+        np.broadcast_to(stride, n),
+        np.broadcast_to(dilation, n),
+        np.broadcast_to(np.array(padding), (n, 2)),
+    )
+    places = zip(x.shape[2:], w.shape[2:], strides, dilations, ends, strict=True)
+    y = np.zeros((x.shape[0], w.shape[0], *[(m + sum(end) - d * (k - 1) - 1) // s + 1 for m, k, s, d, end in places]))
+    for q in np.ndindex(*y.shape[2:]):
+        for k in np.ndindex(*w.shape[2:]):
+            r = strides * q + dilations * k - ends[:, 0]
+            if all(0 <= i < m for i, m in zip(r, x.shape[2:], strict=True)):
+                y[(..., *q)] += x[(..., *r)] @ w[(..., *k)].T
     return y
 
 
 def transposed_reference(x, w, stride, padding, dilation):
     """The definition, one input at a time: each adds its window."""
-    space = [(m - 1) * stride + dilation * (k - 1) + 1 for m, k in zip(x.shape[2:], w.shape[2:], strict=True)]
-    y = np.zeros((x.shape[0], w.shape[1], *space))
-    for p in np.ndindex(*x.shape[2:]):
-        under = [slice(i * stride, i * stride + dilation * (k - 1) + 1, dilation) for i, k in zip(p, w.shape[2:], strict=True)]
-        y[(slice(None), slice(None), *under)] += np.tensordot(x[(slice(None), slice(None), *p)], w, 1)
-    return y[(slice(None), slice(None), *[slice(padding, m - padding) for m in space])]
+    n = x.ndim - 2
+    strides, dilations, ends = (
+        np.broadcast_to(stride, n),
+        np.broadcast_to(dilation, n),
+        np.broadcast_to(np.array(padding), (n, 2)),
+    )
+    places = zip(x.shape[2:], w.shape[2:], strides, dilations, ends, strict=True)
+    y = np.zeros((x.shape[0], w.shape[1], *[(m - 1) * s + d * (k - 1) + 1 - sum(end) for m, k, s, d, end in places]))
+    for q in np.ndindex(*x.shape[2:]):
+        for k in np.ndindex(*w.shape[2:]):
+            r = strides * q + dilations * k - ends[:, 0]
+            if all(0 <= i < m for i, m in zip(r, y.shape[2:], strict=True)):
+                y[(..., *r)] += x[(..., *q)] @ w[(..., *k)]
+    return y
 
 
 REFERENCES = {
@@ -222,6 +236,9 @@ def test_every_public_operation_is_in_the_table() -> None:
         "astype",
         "zeros_like",
         "ones_like",
+        "correlate",
+        "spread",
+        "weight_gradient",
         "fold",
         "unfold",
         "scatter_add",

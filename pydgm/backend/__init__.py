@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import inspect
 import os
 import threading
 import zlib
@@ -29,6 +30,9 @@ recorders: list[Any] = []
 """While functions are being compiled: who notes their calls, each for its own thread."""
 
 
+fillers: set[Callable[..., Any]] = set()  # recorded functions with an argument ``out``
+
+
 def recorder() -> Any:
     """Who notes the calls of this thread; ``None`` where nothing is being compiled."""
     if not recorders:
@@ -38,7 +42,8 @@ def recorder() -> Any:
 
 
 def recorded(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function that is noted as one call where it is given traced arrays."""
+    """A function that is noted as one call where it is given traced arrays; with an argument ``out``, a compiled program has it
+    write its result there (the whole of it, in the usual order of memory)."""
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -46,6 +51,8 @@ def recorded(function: Callable[..., Any]) -> Callable[..., Any]:
             return notes.record(call, args, kwargs)
         return function(*args, **kwargs)
 
+    if "out" in inspect.signature(function).parameters:
+        fillers.add(call)
     return call
 
 

@@ -22,6 +22,7 @@ class Library:
     name = "numpy"
     on_host = True  # numbers can be looked at without waiting for a device
     compiles = True  # dgm.compile writes programs for it
+    block = 1 << 17  # numbers of an array that stays in the cache, where a computation is made block by block
 
     def __init__(self, xp: Any, device: Any = None) -> None:
         self.xp, self.device = xp, device
@@ -95,6 +96,7 @@ class Cupy(Library):
     name = "cupy"
     on_host = False
     compiles = False
+    block = 1 << 26  # a device is kept busy by large blocks
 
     @classmethod
     def load(cls, device: Any) -> tuple[Any, Any]:

@@ -104,7 +104,7 @@ def _takes_out(step: Step) -> bool:
     """True for calls with ``out=`` whose result is an array of some size."""
     if step.out.shape == () or not step.out.array:
         return False
-    return isinstance(step.function, numpy.ufunc) or step.function in _FILLED
+    return isinstance(step.function, numpy.ufunc) or step.function in _FILLED or step.function in backend.fillers
 
 
 def _is_new(step: Step, roots: dict[int, Node]) -> bool:
