@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from . import trees
+from . import autodiff as ad
+from . import checks, trees
 from .backend import Array, zeros
 from .errors import ArgumentError, ShapeError, kind_text, shape_text
 from .nn import Module
@@ -107,6 +108,32 @@ class Chain(Bijection):
 
     def member(self, *index: int) -> Chain:
         return Chain([layer.member(*index) for layer in self.layers])
+
+
+class ActNorm(Bijection):
+    """x = loc + exp(log_scale) * z, and log |det dx/dz| = sum log_scale. ``ActNorm.of(x)`` begins where the data's z have mean
+    0 and variance 1; from then on both are trained. Source: Kingma and Dhariwal 2018 (Glow), section 3.1, from the other side.
+    """
+
+    loc: Array  # (d,)
+    log_scale: Array  # (d,)
+
+    @classmethod
+    def of(cls, x: Array) -> ActNorm:
+        """From rows of data, (n, d). Raises :class:`~pydgm.errors.DomainError` where a column is constant."""
+        _check_rows(x)
+        axes = tuple(range(x.ndim - 1))
+        spread = ad.std(x, axis=axes)
+        checks.positive(spread, "ActNorm.of: the deviation of a column")
+        return cls(ad.mean(x, axis=axes), ad.log(spread))
+
+    def forward_and_log_det(self, z: Array) -> tuple[Array, Array]:
+        """x and log |det dx/dz|."""
+        return self.loc + ad.exp(self.log_scale) * z, zeros(z.shape[:-1], z) + ad.sum(self.log_scale)
+
+    def inverse_and_log_det(self, x: Array) -> tuple[Array, Array]:
+        """z = (x - loc) exp(-log_scale) and log |det dz/dx|."""
+        return (x - self.loc) * ad.exp(-self.log_scale), zeros(x.shape[:-1], x) - ad.sum(self.log_scale)
 
 
 def _check_rows(points: Array) -> None:

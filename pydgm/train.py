@@ -28,12 +28,14 @@ from .autodiff import Tensor, value_and_grad
 from .backend import Array, copy, is_array, seen, to_numpy, xp
 from .compile import compile
 from .errors import ArgumentError, DataError, NaNError, caller, kind_text, shape_text
+from .nn import Updates
 from .optim import Optimizer
 from .random import Generator
 
 Tree = Any
 Loss = Callable[[Any, Any, Generator], Any]
-"""``loss(model, batch, rng)``: a number to be made small, or that and a dict of further numbers to be logged."""
+"""``loss(model, batch, rng)``: a number to be made small; after it, a dict of further numbers to be logged; after these, where
+layers have a state, the :class:`pydgm.nn.Updates` that they noted it in."""
 
 
 class State(NamedTuple):
@@ -137,15 +139,16 @@ class Step:
 
 
 def minimise(loss: Loss, optimizer: Optimizer, average: float | None = None) -> Step:
-    """A step down ``loss(model, batch, rng)``: a number, or a number and a dict of further ones to be logged.
+    """A step down ``loss(model, batch, rng)``: a number, or a number and a dict of further ones to be logged (:data:`Loss`).
 
     Noise is drawn from ``rng``. With ``average``, 0.999 say, ``state.average`` holds averaged weights.
     """
     lint.check_arguments(loss, optimizer)
 
     def update(model: Tree, memory: Tree, batch: tuple[Any, ...], rng: Generator) -> tuple[Tree, Tree, dict[str, Any]]:
-        (value, numbers), gradient = value_and_grad(_with_numbers(loss), has_aux=True)(model, batch[0], rng)
-        return *optimizer.update(model, gradient, memory), {"loss": value, **numbers}
+        (value, (numbers, states)), gradient = _gradient(loss, model, lambda model: model, batch[0], rng)
+        model, memory = optimizer.update(model, gradient, memory)
+        return _with_seen(model, states), memory, {"loss": value, **numbers}
 
     name = f"minimise {storage.text_of(loss)} by {optimizer.name}"
     return Step(lambda model, rng: optimizer.init(model), update, name, 1, average)
@@ -184,9 +187,10 @@ def alternate(*, average: float | None = None, **players: tuple[Loss, Optimizer,
         for name, loss, descend, n in zip(names, losses, steps, turns, strict=True):
             each: dict[str, list[Any]] = {}
             for x in batch[:n]:
-                own = _with_numbers(lambda model, x, name=name, loss=loss: loss(_Models({**models, name: model}), x, rng))
-                (value, numbers), gradient = value_and_grad(own, has_aux=True)(models[name], x)
+                whole = lambda model, models=models, name=name: _Models({**models, name: model})  # noqa: E731
+                (value, (numbers, states)), gradient = _gradient(loss, models[name], whole, x, rng)
                 models[name], memory[name] = descend(models[name], gradient, memory[name])
+                models = _with_seen(models, states)
                 for key, number in {name: value, **{f"{name}.{k}": n for k, n in numbers.items()}}.items():
                     each.setdefault(key, []).append(number)
             logged.update(each)
@@ -203,18 +207,31 @@ class _Models(dict[str, Any]):
         raise ArgumentError(f"alternate: the loss asks for the model {name!r}, and there are {', '.join(self)}: name it so")
 
 
-def _with_numbers(loss: Callable[..., Any]) -> Callable[..., tuple[Any, dict[str, Any]]]:
-    def both(model: Tree, *rest: Any) -> tuple[Any, dict[str, Any]]:
-        result = loss(model, *rest)
-        value, numbers = result if isinstance(result, tuple) and len(result) == 2 else (result, {})
-        lint.check_numbers(value, numbers)
+def _gradient(loss: Loss, model: Tree, whole: Callable[[Tree], Tree], batch: Any, rng: Generator) -> Any:
+    """((value, (numbers to be logged, new states)), gradient) of a loss that sees ``whole(model)``; states by leaf, or None."""
+
+    def results(model: Tree) -> tuple[Any, Any]:
+        models = whole(model)
+        result = loss(models, batch, rng)
+        value, *more = result if isinstance(result, tuple) and 2 <= len(result) <= 3 else (result,)
+        updates = more.pop() if more and isinstance(more[-1], Updates) else Updates()
+        numbers = more.pop(0) if more else {}
+        lint.check_numbers(result if more else value, numbers)
         if type(value) is not Tensor:
             raise ArgumentError(
                 f"train: the loss does not depend on the model: it is {shape_text(seen(value))} for any weights"
             )
-        return value, numbers
+        return value, (numbers, updates.of(dict(models) if isinstance(models, dict) else models))
 
-    return both
+    return value_and_grad(results, has_aux=True)(model)
+
+
+def _with_seen(model: Tree, states: list[Any]) -> Tree:
+    """The model with the new states, where there are some."""
+    if all(s is None for s in states):
+        return model
+    leaves, structure = trees.flatten(model)
+    return trees.unflatten(structure, [w if s is None else s for w, s in zip(leaves, states, strict=True)])
 
 
 def run(

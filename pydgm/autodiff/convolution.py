@@ -245,7 +245,7 @@ def _conv(x: Array, w: Array, n: int, stride: Sizes, padding: Padding, dilation:
     strides, dilations, paddings = _each(stride, n, "stride", 1), _each(dilation, n, "dilation", 1), _paddings(padding, n)
     space = tuple([m + low + high for m, (low, high) in zip(x.shape[2:], paddings, strict=True)])
     out = _positions(space, w.shape[2:], strides, dilations)
-    if math.prod(w.shape[2:]) == math.prod(strides) == 1 and out == x.shape[2:]:  # one product, and nothing to lay out
+    if math.prod(w.shape[2:]) == math.prod(strides) == 1 and not any(map(any, paddings)):  # one product, nothing to lay out
         return reshape(matmul(flatten_from(w, 1), flatten_from(x, 2)), (x.shape[0], w.shape[0], *out))
     return correlate(x, w, out, strides, tuple([low for low, _ in paddings]), dilations)
 

@@ -111,9 +111,11 @@ def _softmax_given(x: Array, log_sum: Array, axis: Axis) -> Array:
     return exp(x - where(equal(log_sums, -math.inf), 0.0, log_sums))
 
 
+@operation(lambda g, y, x, axis=-1: y * (g - sum(g * y, axis=axis, keepdims=True)))
 def softmax(x: Array, axis: Axis = -1) -> Array:
-    """exp(x) / sum exp(x) over ``axis``."""
-    return exp(log_softmax(x, axis=axis))
+    """exp(x) / sum exp(x) over ``axis``, with the maximum taken out."""
+    y = xp.exp(x - xp.max(x, axis=axis, keepdims=True))
+    return y / total(y, axis, keepdims=True)
 
 
 def log_softmax(x: Array, axis: Axis = -1) -> Array:

@@ -34,6 +34,7 @@ from ...autodiff import (
 from ...backend import Array, arange, zeros
 from ...errors import ShapeError, shape_text
 from ...nn import Embedding, Linear, Module, static
+from ...nn import dropout as drop_out
 from ...random import Generator
 
 
@@ -91,12 +92,6 @@ class SentenceCNN(Module):
     def __call__(self, words: Array, rng: Generator | None = None, dropout: float = 0.5) -> Array:
         """Logits. With a generator, each feature is left out with probability ``dropout``, and the others grow instead.
 
-        Raises ``ValueError`` for a ``dropout`` outside [0, 1).
+        Raises :class:`DomainError` for a ``dropout`` outside [0, 1).
         """
-        if not 0.0 <= dropout < 1.0:
-            raise ValueError(f"SentenceCNN: dropout = {dropout}: wanted 0 <= dropout < 1")
-        features = self.features(words)
-        if rng is not None:
-            left = rng.bernoulli(zeros(features.shape, features) + (1.0 - dropout))
-            features = features * left / (1.0 - dropout)
-        return self.out(features)
+        return self.out(drop_out(self.features(words), dropout, rng))
