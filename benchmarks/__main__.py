@@ -50,6 +50,12 @@ TITLES |= {"numpy": "NumPy by hand", "gan": "GAN, 2-128-128 networks, batch 256,
 TITLES |= {"games": "five GANs side by side, 2-32-32-2 and 2-64-64-1, batch 128, Adam"}
 TITLES |= {"wgan_gp": "WGAN-GP critic gradient, the same with tanh", "planar": f"planar flow, K = {K}, batch 512, Adam"}
 TITLES |= {"vae": "VAE 784-400-20, batch 128, Adam", "rbm": "RBM 784 x 500, CD-1, batch 100"}
+TITLES |= {
+    "conv": "convolutions, 7 x 7, three 3 x 3 of 32 channels, 1 x 1; batch 64 of 28 x 28, Adam",
+    "conv_masked": "the same with PixelCNN's masks",
+    "conv_down": "4 x 4 convolutions 1-32-64 with stride 2, and back, transposed; batch 64 of 28 x 28, Adam",
+    "block": "layer norm, self-attention of 4 heads over 64 places of 64, MLP; batch 32, Adam",
+}
 TITLES |= {"sentence": "sentence CNN, 16,000 words of 300, 3 x 100 filters, batch 50, Adam on the rows in use"}
 
 

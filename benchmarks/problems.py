@@ -1,6 +1,6 @@
-"""The seven training steps that contestants are timed on: start values, data and noise, the same for all.
+"""The training steps that contestants are timed on: start values, data and noise, the same for all.
 
-An eighth, ``mlp-DEPTH-WIDTH-BATCH``, shows how cost grows: ``DEPTH`` layers with tanh between them, mean square, Adam. Every
+One more, ``mlp-DEPTH-WIDTH-BATCH``, shows how cost grows: ``DEPTH`` layers with tanh between them, mean square, Adam. Every
 contestant module has functions of these names, ``gan(p)`` ..., that take the problem and return a function which makes
 one step and returns its loss as a float. Noise is drawn here once: drawing is nobody's cost, and losses must agree.
 """
@@ -12,8 +12,11 @@ from typing import Any
 
 import numpy as np
 
-STEPS = ("gan", "games", "wgan_gp", "planar", "vae", "rbm", "sentence")
+STEPS = ("gan", "games", "wgan_gp", "planar", "vae", "rbm", "sentence", "conv", "conv_masked", "conv_down", "block")
 GAMES = (2, 32, 32, 2), (2, 64, 64, 1)  # generators and discriminators of the lesson on mode collapse
+_NET = [(32, 1, 7, 7), *3 * [(32, 32, 3, 3)], (1, 32, 1, 1)]
+WINDOWS = {"conv": _NET, "conv_masked": _NET, "conv_down": [(32, 1, 4, 4), (64, 32, 4, 4), (64, 32, 4, 4), (32, 1, 4, 4)]}
+CHANNELS = {"conv": [32, 32, 32, 32, 1], "conv_masked": [32, 32, 32, 32, 1], "conv_down": [32, 64, 32, 1]}
 K = 16  # planar transformations
 LEARNING_RATE = 1e-3
 RBM_RATE = 0.05
@@ -26,6 +29,15 @@ def _mlp(rng: np.random.Generator, *sizes: int) -> list[np.ndarray]:
         a = np.sqrt(6.0 / (n + m))
         arrays += [rng.uniform(-a, a, (n, m)).astype("float32"), np.zeros(m, "float32")]
     return arrays
+
+
+def pixel_masks(filters: list[np.ndarray]) -> list[np.ndarray]:
+    """PixelCNN's, (k, k): in raster order what comes before a pixel, and from the second layer on the pixel itself."""
+    masks = []
+    for i, w in enumerate(filters):
+        k = w.shape[2]
+        masks.append((np.arange(k * k).reshape(k, k) < k * k // 2 + (i > 0)).astype("float32"))
+    return masks
 
 
 def problem(name: str) -> dict[str, Any]:
@@ -61,6 +73,13 @@ def problem(name: str) -> dict[str, Any]:
         out = 0.1 * normal(300, 2), np.zeros(2, "float32")
         labels = rng.integers(0, 2, 50)
         return {"table": table, "filters": filters, "b": np.zeros((3, 100), "float32"), "out": out, "x": words, "y": labels}
+    if name in WINDOWS:
+        x = (rng.random((64, 1, 28, 28)) < 0.13).astype("float32")
+        filters = [0.1 * normal(*shape) for shape in WINDOWS[name]]
+        return {"filters": filters, "b": [np.zeros(n, "float32") for n in CHANNELS[name]], "x": x}
+    if name == "block":
+        inside = {"qkv": _mlp(rng, 64, 192), "out": _mlp(rng, 64, 64), "mlp": _mlp(rng, 64, 256, 64)}
+        return {**inside, "norms": [np.ones((2, 64), "float32"), np.zeros((2, 64), "float32")], "x": normal(32, 64, 64)}
     if name.startswith("mlp-"):
         depth, width, batch = map(int, name.split("-")[1:])
         return {"weights": _mlp(rng, *[width] * (depth + 1)), "x": normal(batch, width)}

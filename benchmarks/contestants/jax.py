@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from ..problems import pixel_masks
 from .functional import Losses
 from .functional import mlp as network
 
@@ -74,6 +75,58 @@ def planar(p: dict[str, Any]) -> Step:
 
 def vae(p: dict[str, Any]) -> Step:
     return training(L.vae, [*p["encoder"], *p["decoder"]], jnp.asarray(p["x"]), jnp.asarray(p["eps"]))
+
+
+def _convolved(x: Any, w: Any, stride: int, padding: int, turned: bool = False) -> Any:
+    around, inside = [(padding, padding)] * 2, (1, 1)
+    if turned:  # the adjoint of a convolution, as one
+        k = w.shape[2]
+        w, stride, inside = jnp.flip(w, (2, 3)).transpose(1, 0, 2, 3), 1, (stride, stride)
+        around = [(k - 1 - padding, k - 1 - padding)] * 2
+    return jax.lax.conv_general_dilated(x, w, (stride, stride), around, lhs_dilation=inside)
+
+
+def _pixels(p: dict[str, Any], how: list[tuple[int, int, bool]], masks: list[Any]) -> Step:
+    """Stride, padding and kind of each layer."""
+
+    def loss(weights: Any, x: Any) -> Any:
+        y, n = x, len(how)
+        for i, (w, b, mask, layer) in enumerate(zip(weights[:n], weights[n:], masks, how, strict=True)):
+            y = _convolved(y, w if mask is None else w * mask, *layer) + b[:, None, None]
+            y = y if i == n - 1 else L.relu(y)
+        return jnp.mean(L.softplus(y) - x * y)
+
+    return training(loss, [*p["filters"], *p["b"]], jnp.asarray(p["x"]))
+
+
+def conv(p: dict[str, Any]) -> Step:
+    return _pixels(p, [(1, w.shape[2] // 2, False) for w in p["filters"]], [None] * 5)
+
+
+def conv_masked(p: dict[str, Any]) -> Step:
+    return _pixels(p, [(1, w.shape[2] // 2, False) for w in p["filters"]], pixel_masks(p["filters"]))
+
+
+def conv_down(p: dict[str, Any]) -> Step:
+    return _pixels(p, [(2, 1, turned) for turned in (False, False, True, True)], [None] * 4)
+
+
+def _normed(x: Any, scale: Any, shift: Any) -> Any:
+    away = x - x.mean(axis=-1, keepdims=True)
+    return away / jnp.sqrt((away * away).mean(axis=-1, keepdims=True) + 1e-5) * scale + shift
+
+
+def block(p: dict[str, Any]) -> Step:
+    def loss(weights: Any, x: Any) -> Any:
+        w, b, out, c, scales, shifts, *inner = weights
+        parts = (_normed(x, scales[0], shifts[0]) @ w + b).reshape(32, 64, 3, 4, 16)
+        q, k, v = parts.transpose(2, 0, 3, 1, 4)
+        answers = jax.nn.softmax(q @ k.swapaxes(2, 3) / 4.0) @ v
+        y = x + answers.transpose(0, 2, 1, 3).reshape(32, 64, 64) @ out + c
+        z = y + network(inner, _normed(y, scales[1], shifts[1]).reshape(-1, 64), L.relu).reshape(32, 64, 64)
+        return jnp.mean(z * z)
+
+    return training(loss, [*p["qkv"], *p["out"], *p["norms"], *p["mlp"]], jnp.asarray(p["x"]))
 
 
 def rbm(p: dict[str, Any]) -> Step:

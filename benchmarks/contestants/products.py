@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from ..problems import pixel_masks
+
 Step = Callable[[], float]
 Product = tuple[np.ndarray, np.ndarray, np.ndarray]  # of the first two, into the third
 
@@ -73,3 +75,38 @@ def sentence(p: dict[str, Any]) -> Step:
     words = len(np.unique(p["x"]))  # each meets the filters once
     (up,), (down,), (slope,) = network([p["filters"].reshape(300, 1200), np.empty(0)], words)
     return repeated([up, down, slope])
+
+
+def _pixels(p: dict[str, Any], places: list[int], taps: list[int], turned: list[bool]) -> Step:
+    """All taps of a window side by side, one product for each example: (out, in taps) by (in taps, places)."""
+    products: list[Product] = []
+    for i, (w, n, t, flipped) in enumerate(zip(p["filters"], places, taps, turned, strict=True)):
+        outer, inner = w.shape[:2]
+        matrix, columns, y = (np.ones(shape, "float32") for shape in [(outer, inner * t), (inner * t, n), (outer, n)])
+        to_y, to_columns = (matrix, columns, np.empty_like(y)), (matrix.T, y, np.empty_like(columns))
+        to_weights = y, columns.T, np.empty_like(matrix)
+        forward, back = (to_columns, to_y) if flipped else (to_y, to_columns)
+        products += len(p["x"]) * [forward, to_weights, *([back] if i else [])]
+    return repeated(products)
+
+
+def conv(p: dict[str, Any]) -> Step:
+    return _pixels(p, [784] * 5, [w.shape[2] ** 2 for w in p["filters"]], [False] * 5)
+
+
+def conv_masked(p: dict[str, Any]) -> Step:
+    return _pixels(p, [784] * 5, [int(mask.sum()) for mask in pixel_masks(p["filters"])], [False] * 5)
+
+
+def conv_down(p: dict[str, Any]) -> Step:
+    return _pixels(p, [196, 49, 49, 196], [16] * 4, [False, False, True, True])
+
+
+def block(p: dict[str, Any]) -> Step:
+    rows = p["x"].shape[0] * p["x"].shape[1]
+    nets = [network([p["qkv"][0], np.empty(0)], rows), network([p["out"][0], np.empty(0)], rows), network(p["mlp"], rows)]
+    dense = [product for parts in nets for part in parts for product in part]
+    part, scores = np.ones((128, 64, 16), "float32"), np.ones((128, 64, 64), "float32")  # of each head of each example
+    to_scores = part, part.transpose(0, 2, 1), np.empty_like(scores)
+    to_part = scores, part, np.empty_like(part)
+    return repeated(dense + 2 * [to_scores] + 4 * [to_part])

@@ -126,6 +126,62 @@ def sentence(p: dict[str, Any]) -> Step:
     return repeated(step, model, (batch, 0.0))
 
 
+class Layers(dgm.Module):
+    """Layers with relu between them."""
+
+    layers: tuple[Any, ...]
+
+    def __call__(self, x):
+        for layer in self.layers[:-1]:
+            x = dgm.relu(layer(x))
+        return self.layers[-1](x)
+
+
+def _pixels(p: dict[str, Any], *layers: Any) -> Step:
+    """Each pixel's probability, from what the layers see of the picture."""
+
+    def loss(model, x, rng):
+        logits = model(x)
+        return dgm.mean(dgm.softplus(logits) - x * logits)
+
+    return repeated(train.minimise(loss, optim.adam(LEARNING_RATE)), Layers(layers), p["x"])
+
+
+def conv(p: dict[str, Any]) -> Step:
+    return _pixels(p, *[nn.Conv2d(w, b, 1, w.shape[2] // 2) for w, b in zip(p["filters"], p["b"], strict=True)])
+
+
+def conv_masked(p: dict[str, Any]) -> Step:
+    masks = "ABBBB"
+    return _pixels(p, *[nn.MaskedConv2d(w, b, mask) for w, b, mask in zip(p["filters"], p["b"], masks, strict=True)])
+
+
+def conv_down(p: dict[str, Any]) -> Step:
+    kinds = nn.Conv2d, nn.Conv2d, nn.ConvTranspose2d, nn.ConvTranspose2d
+    return _pixels(p, *[kind(w, b, 2, 1) for kind, w, b in zip(kinds, p["filters"], p["b"], strict=True)])
+
+
+class Block(dgm.Module):
+    norms: tuple[nn.LayerNorm, nn.LayerNorm]
+    attention: nn.SelfAttention
+    mlp: nn.MLP
+
+    def __call__(self, x):
+        x = x + self.attention(self.norms[0](x))
+        return x + self.mlp(self.norms[1](x))
+
+
+def block(p: dict[str, Any]) -> Step:
+    norms = tuple(nn.LayerNorm(scale, shift) for scale, shift in zip(*p["norms"], strict=True))
+    attention = nn.SelfAttention(nn.Linear(*p["qkv"]), nn.Linear(*p["out"]), 4)
+
+    def loss(model, x, rng):
+        return dgm.mean(dgm.square(model(x)))
+
+    model = Block(norms, attention, network(p["mlp"], dgm.relu))
+    return repeated(train.minimise(loss, optim.adam(LEARNING_RATE)), model, p["x"])
+
+
 def mlp(p: dict[str, Any]) -> Step:
     def loss(model, x, rng):
         return dgm.mean(dgm.square(model(x)))

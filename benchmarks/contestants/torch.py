@@ -9,9 +9,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn.functional import binary_cross_entropy_with_logits, conv1d, cross_entropy, embedding, softplus
+from torch.nn.functional import (
+    binary_cross_entropy_with_logits,
+    conv1d,
+    conv2d,
+    conv_transpose2d,
+    cross_entropy,
+    embedding,
+    layer_norm,
+    linear,
+    scaled_dot_product_attention,
+    softplus,
+)
 
-from ..problems import LEARNING_RATE, RBM_RATE
+from ..problems import LEARNING_RATE, RBM_RATE, pixel_masks
 
 torch.set_num_threads(1)
 Step = Callable[[], float]
@@ -157,6 +168,71 @@ def sentence(p: dict[str, Any]) -> Step:
         loss.backward()
         for opt in optimizers:
             opt.step()
+        return loss.item()
+
+    return step
+
+
+def _pixels(p: dict[str, Any], logits_of: Callable[..., Any]) -> Step:
+    filters, biases, x = leaves(p["filters"]), leaves(p["b"]), torch.from_numpy(p["x"])
+    opt = adam([*filters, *biases])
+
+    def step() -> float:
+        opt.zero_grad()
+        loss = binary_cross_entropy_with_logits(logits_of(x, filters, biases), x)
+        loss.backward()
+        opt.step()
+        return loss.item()
+
+    return step
+
+
+def conv(p: dict[str, Any]) -> Step:
+    def logits(x: Any, filters: list[Any], biases: list[Any]) -> Any:
+        for w, b in zip(filters[:-1], biases[:-1], strict=True):
+            x = torch.relu(conv2d(x, w, b, padding=w.shape[2] // 2))
+        return conv2d(x, filters[-1], biases[-1])
+
+    return _pixels(p, logits)
+
+
+def conv_masked(p: dict[str, Any]) -> Step:
+    masks = [torch.from_numpy(mask) for mask in pixel_masks(p["filters"])]
+
+    def logits(x: Any, filters: list[Any], biases: list[Any]) -> Any:
+        ws = [w * mask for w, mask in zip(filters, masks, strict=True)]
+        for w, b in zip(ws[:-1], biases[:-1], strict=True):
+            x = torch.relu(conv2d(x, w, b, padding=w.shape[2] // 2))
+        return conv2d(x, ws[-1], biases[-1])
+
+    return _pixels(p, logits)
+
+
+def conv_down(p: dict[str, Any]) -> Step:
+    def logits(x: Any, filters: list[Any], biases: list[Any]) -> Any:
+        for w, b in zip(filters[:2], biases[:2], strict=True):
+            x = torch.relu(conv2d(x, w, b, stride=2, padding=1))
+        x = torch.relu(conv_transpose2d(x, filters[2], biases[2], stride=2, padding=1))
+        return conv_transpose2d(x, filters[3], biases[3], stride=2, padding=1)
+
+    return _pixels(p, logits)
+
+
+def block(p: dict[str, Any]) -> Step:
+    qkv, out, weights, x = leaves(p["qkv"]), leaves(p["out"]), leaves(p["mlp"]), torch.from_numpy(p["x"])
+    scales, shifts = zip(*[leaves(pair) for pair in zip(*p["norms"], strict=True)], strict=True)
+    opt = adam([*qkv, *out, *weights, *scales, *shifts])
+
+    def step() -> float:
+        opt.zero_grad()
+        parts = linear(layer_norm(x, (64,), scales[0], shifts[0]), qkv[0].T, qkv[1]).reshape(32, 64, 3, 4, 16)
+        q, k, v = parts.permute(2, 0, 3, 1, 4)
+        answers = scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(32, 64, 64)
+        y = x + linear(answers, out[0].T, out[1])
+        inside = layer_norm(y, (64,), scales[1], shifts[1]).reshape(-1, 64)
+        loss = (y + network(weights, inside, torch.relu).reshape(32, 64, 64)).square().mean()
+        loss.backward()
+        opt.step()
         return loss.item()
 
     return step

@@ -36,6 +36,8 @@ def matmul(a: Array, b: Array) -> Array:
         checks.array(a, "matmul: first argument")
         checks.array(b, "matmul: second argument")
         raise
+    if a.ndim > 2 and b.ndim == 2:  # rows in any number of axes are one product, and so is the gradient of what they meet
+        return reshape(_matmul(reshape(a, (math.prod(a.shape[:-1]), a.shape[-1])), b), (*a.shape[:-1], b.shape[-1]))
     if matrices:
         return _matmul(a, b)
     if a.ndim == 0 or b.ndim == 0 or a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:

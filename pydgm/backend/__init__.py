@@ -242,11 +242,13 @@ def put(x: Array, rows: Array, values: Array) -> None:
 
 
 def scatter_all(parts: list[Array], keys: list[Any], shape: tuple[int, ...], out: Array | None = None) -> Array:
-    """The sum of ``scatter_add(g, key, shape)`` over all parts, in one array; for NumPy, and keys that are no arrays."""
+    """The sum of ``scatter_add(g, key, shape)`` over all parts, in one array; for NumPy, and parts that do not meet."""
     out = zeros(shape, parts[0]) if out is None else out
-    out[...] = 0
+    if sum(g.size for g in parts) < out.size:
+        out[...] = 0
     for g, key in zip(parts, keys, strict=True):
-        out[key] += g
+        out[key] = g
+    out += 0.0  # -0 becomes 0, as in a sum
     return out
 
 

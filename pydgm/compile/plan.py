@@ -6,6 +6,7 @@ value whose memory it shows: a view's root is that of what it views.
 
 from __future__ import annotations
 
+import math
 import operator
 from typing import Any, NamedTuple
 
@@ -58,7 +59,10 @@ def plan(steps: list[Step], outputs: list[Any], donated: list[Node]) -> Plan:
                     buffers.append(out)
                     stack.append(len(buffers) - 1)
                 into = stack.pop()
-            ours[id(out)] = into if isinstance(into, int) else ours.pop(id(into)) if into is not None else None
+            if isinstance(into, Node):
+                ours[id(out)] = ours.pop(id(roots.get(id(into), into)))
+            else:
+                ours[id(out)] = into
         elif out.array and _is_new(step, roots):
             ours[id(out)] = None
         placed.append(Placed(step, into))
@@ -121,11 +125,13 @@ def _dying(
     ours: dict[int, int | None],
     keep: bool,
 ) -> Node | None:
-    """An argument whose memory can take the result: element by element, of the same layout, and not needed any more."""
+    """An argument whose memory can take the result: element by element, of the same layout, and not needed any more. It may be
+    a view that shows all of its root, another shape."""
     if not isinstance(step.function, numpy.ufunc) or step.function.signature is not None or step.out.dtype.kind == "c":
         return None  # complex numbers in place are rounded in another order
     for t in _arguments(step, same):
-        whole = t.array and id(t) not in roots and t.layout == step.out.layout
-        if whole and last.get(id(t)) == i and id(t) in ours and not (keep and ours[id(t)] is not None):
+        root = roots.get(id(t), t)
+        whole = t.array and t.layout == step.out.layout and math.prod(t.shape) == math.prod(root.shape)
+        if whole and last.get(id(root)) == i and id(root) in ours and not (keep and ours[id(root)] is not None):
             return t
     return None

@@ -38,15 +38,13 @@ class SelfAttention(Module):
         checks.width(x, dim, f"SelfAttention({dim})")
         if x.ndim < 2:
             raise ShapeError(f"SelfAttention({dim}): wanted places in rows, (..., n, {dim}), got {shape_text(x)}")
-        n, d, before = x.shape[-2], dim // self.heads, tuple(range(x.ndim - 2))
-        parts = ad.reshape(self.qkv(x), (*x.shape[:-1], 3, self.heads, d))
-        places, kind, head, part = range(len(before), len(before) + 4)
-        parts = ad.permute_dims(parts, (kind, *before, head, places, part))  # (3, ..., heads, n, d)
-        q, k, v = parts[0, ...], parts[1, ...], parts[2, ...]
-        scores = q @ ad.matrix_transpose(k) * (1.0 / math.sqrt(d))
+        n, d, batch = x.shape[-2], dim // self.heads, tuple(range(x.ndim - 2))
+        heads_first = *batch, len(batch) + 1, len(batch), len(batch) + 2  # (..., n, heads, d) <-> (..., heads, n, d)
+        qkv = ad.reshape(self.qkv(x), (*x.shape[:-1], 3, self.heads, d))
+        q, k, v = [ad.permute_dims(qkv[..., i, :, :], heads_first) for i in range(3)]
+        scores = (q * (1.0 / math.sqrt(d))) @ ad.matrix_transpose(k)
         if causal:
             place = arange(n, x)
             scores = ad.where(place[:, None] >= place[None, :], scores, -math.inf)
-        answers = ad.softmax(scores, axis=-1) @ v  # (..., heads, n, d)
-        answers = ad.permute_dims(answers, (*before, len(before) + 1, len(before), len(before) + 2))
+        answers = ad.permute_dims(ad.softmax(scores, axis=-1) @ v, heads_first)
         return self.out(ad.reshape(answers, x.shape))

@@ -15,6 +15,23 @@ from ..backend import Array, xp, zeros
 from ..errors import ArgumentError, ShapeError, kind_text, shape_text
 from .module import Module, Updates, state
 
+Axes = int | tuple[int, ...]
+
+
+def _deviation(x: Array, axis: Axes, epsilon: float) -> Array:
+    return ad.sqrt(ad.mean(ad.square(x - ad.mean(x, axis, keepdims=True)), axis, keepdims=True) + epsilon)
+
+
+def _along(g: Array, y: Array, axis: Axes) -> Array:
+    """What of g a shift or a stretch of x would undo."""
+    return ad.mean(g, axis, keepdims=True) + y * ad.mean(g * y, axis, keepdims=True)
+
+
+@ad.operation(lambda g, y, x, axis, epsilon: (g - _along(g, y, axis)) / _deviation(x, axis, epsilon))
+def _standardised(x: Array, axis: Axes, epsilon: float) -> Array:
+    """(x - mu) / sqrt(sigma^2 + epsilon) over ``axis``."""
+    return (x - ad.mean(x, axis, keepdims=True)) / _deviation(x, axis, epsilon)
+
 
 class LayerNorm(Module):
     """y = (x - mu) / sqrt(sigma^2 + epsilon) * scale + shift, with mean and variance over the last axis: (..., d) -> (..., d).
@@ -78,12 +95,6 @@ class BatchNorm(Module):
             latest = updates.latest(average)
             updates.note(average, (1.0 - self.momentum) * latest + self.momentum * new)
         return _standardised(x, axes, self.epsilon) * scale + shift
-
-
-def _standardised(x: Array, axis: int | tuple[int, ...], epsilon: float) -> Array:
-    """(x - mu) / sqrt(sigma^2 + epsilon) over ``axis``."""
-    away = x - ad.mean(x, axis=axis, keepdims=True)
-    return away / ad.sqrt(ad.mean(ad.square(away), axis=axis, keepdims=True) + epsilon)
 
 
 def _rows(layer: Any) -> Array:
