@@ -12,7 +12,21 @@ from typing import Any
 
 import numpy as np
 
-STEPS = ("gan", "games", "wgan_gp", "planar", "vae", "rbm", "sentence", "conv", "conv_masked", "conv_down", "block")
+# "planar_rows": the same flow, with all maps in the form that pydgm computes it in
+STEPS = (
+    "gan",
+    "games",
+    "wgan_gp",
+    "planar",
+    "planar_rows",
+    "vae",
+    "rbm",
+    "sentence",
+    "conv",
+    "conv_masked",
+    "conv_down",
+    "block",
+)
 GAMES = (2, 32, 32, 2), (2, 64, 64, 1)  # generators and discriminators of the lesson on mode collapse
 _NET = [(32, 1, 7, 7), *3 * [(32, 32, 3, 3)], (1, 32, 1, 1)]
 WINDOWS = {"conv": _NET, "conv_masked": _NET, "conv_down": [(32, 1, 4, 4), (64, 32, 4, 4), (64, 32, 4, 4), (32, 1, 4, 4)]}
@@ -55,7 +69,7 @@ def problem(name: str) -> dict[str, Any]:
     if name == "wgan_gp":
         u = rng.random((256, 1), dtype="float32")
         return {"D": _mlp(rng, 2, 128, 128, 1), "x": normal(256, 2) + 2.0, "fake": normal(256, 2), "u": u}
-    if name == "planar":
+    if name in ("planar", "planar_rows"):
         return {"v": 0.1 * normal(K, 2), "w": normal(K, 2), "b": np.zeros(K, "float32"), "z": normal(512, 2)}
     if name == "vae":
         x = (rng.random((128, 784)) < 0.13).astype("float32")

@@ -98,10 +98,28 @@ def test_the_equation_of_the_planar_inverse_at_any_size(dtype, seed) -> None:
 def test_a_planar_map_can_always_be_inverted(seed, scale) -> None:
     """The constraint: u' w > -1 for any v, also where v points against w."""
     layer = nn.double(Planar.init(random(seed), 5, 3, scale=scale))
-    u, s = layer._u()
+    w, u, _, s = layer._in_rows()
     assert (s > 0.0).all()
-    np.testing.assert_allclose(np.sum(u * layer.w, axis=-2, keepdims=True), s - 1.0, atol=1e-9 * (1.0 + scale))
+    np.testing.assert_allclose(np.sum(u * w, axis=-1, keepdims=True), s - 1.0, atol=1e-9 * (1.0 + scale))
     assert np.isfinite(layer.forward_and_log_det(random(1).normal((50, 3), "float64"))[1]).all()
+
+
+@pytest.mark.parametrize(("front", "stack"), [((), ()), ((2,), (2,)), ((3, 2), (2,))])
+def test_maps_in_a_row_are_one_after_the_other(front, stack) -> None:
+    """Values, and derivatives of the recurrence and of its derivative, with and without a stack, and axes in front of it."""
+    rng = np.random.default_rng(0)
+    c, A = rng.standard_normal((*front, 4, 3)), rng.standard_normal((*stack, 4, 4))
+    g, D = np.zeros(c.shape), rng.standard_normal(c.shape)
+    for k in range(4):
+        g[..., k, :] = np.tanh(c[..., k, :] + sum(A[..., k, j, None] * g[..., j, :] for j in range(k)))
+    np.testing.assert_allclose(planar.maps(c, A), g, rtol=1e-12)
+    testing.check_grads(planar.maps, [c, A], order=3)
+    for up in (False, True):
+        lower = np.tril(A, -1)
+        lower = np.swapaxes(lower, -1, -2) if up else lower
+        y = planar.substitute(c, D, A, up)
+        np.testing.assert_allclose(y, D * (c + lower @ y), rtol=1e-11, atol=1e-12)
+        testing.check_grads(lambda c, D, A, up=up: planar.substitute(c, D, A, up), [c, D, A])
 
 
 def test_planar_maps_by_the_formulas_own_u() -> None:
@@ -110,14 +128,14 @@ def test_planar_maps_by_the_formulas_own_u() -> None:
     u, w, b = rng.standard_normal((5, 3)), rng.standard_normal((5, 3)), rng.standard_normal(5)
     u = np.where((u * w).sum(axis=1, keepdims=True) > -0.99, u, -u)
     layer = Planar.of(u, w, b)
-    np.testing.assert_allclose(layer._u()[0][..., 0], u, atol=1e-9)
+    np.testing.assert_allclose(layer._in_rows()[1], u, atol=1e-9)
     z = rng.standard_normal((7, 3))
     x = z
     for k in range(5):
         x = x + np.tanh(x @ w[k] + b[k])[:, None] * u[k]
     np.testing.assert_allclose(layer.forward(z), x, atol=1e-9)
     far = Planar.of(np.float32([[500.0, 0.0]]), np.float32([[1.0, 0.0]]), np.float32([0.0]))
-    np.testing.assert_allclose(far._u()[0][0, :, 0], [500.0, 0.0], rtol=1e-5)
+    np.testing.assert_allclose(far._in_rows()[1][0], [500.0, 0.0], rtol=1e-5)
     with pytest.raises(ValueError, match="u' w is -2: at -1 or below"):
         Planar.of(np.array([[-2.0, 0.0]]), np.array([[1.0, 0.0]]), np.zeros(1))
 

@@ -44,21 +44,31 @@ class Losses:
         penalty = np.mean((np.sqrt(np.sum(slope * slope, axis=1)) - 1.0) ** 2)
         return np.mean(mlp(D, fake, np.tanh)) - np.mean(mlp(D, x, np.tanh)) + 10.0 * penalty
 
-    def planar(self, flow: Any, z: Any) -> Any:
+    def planar(self, flow: Any, z: Any, rows: bool = False) -> Any:
+        """With ``rows``, w_k' z_(k-1) from w_k' z_0 and what earlier maps add to it; else from point to point."""
         np = self.np
         V, W, B = flow
         wv = np.sum(V * W, axis=1)
         s = self.softplus(wv + math.log(math.e - 1.0))
         U = V + ((s - 1.0 - wv) / (np.sum(W * W, axis=1) + 1e-30))[:, None] * W
         ts = []
-        for k in range(K):
-            ts.append(np.tanh(np.dot(z, W[k]) + B[k]))
-            z = z + ts[k][:, None] * U[k]
+        if rows:
+            a, A = np.dot(W, z.T) + B[:, None], np.dot(W, U.T)
+            for k in range(K):
+                ts.append(np.tanh(a[k] + np.dot(A[k, :k], np.stack(ts)) if k else a[k]))
+            z = z + np.dot(np.stack(ts).T, U)
+        else:
+            for k in range(K):
+                ts.append(np.tanh(np.dot(z, W[k]) + B[k]))
+                z = z + ts[k][:, None] * U[k]
         t = np.stack(ts)
         log_det = np.sum(np.log(t * t + s[:, None] * (1.0 - t * t)), axis=0)
         radius = np.sqrt(np.sum(z * z, axis=1))
         side = np.exp(-0.5 * ((z[:, 0] - 2.0) / 0.6) ** 2) + np.exp(-0.5 * ((z[:, 0] + 2.0) / 0.6) ** 2)
         return np.mean(0.5 * ((radius - 2.0) / 0.4) ** 2 - np.log(side + 1e-6) - log_det)
+
+    def planar_rows(self, flow: Any, z: Any) -> Any:
+        return self.planar(flow, z, rows=True)
 
     def vae(self, weights: Any, x: Any, eps: Any) -> Any:
         np = self.np

@@ -73,6 +73,10 @@ def planar(p: dict[str, Any]) -> Step:
     return training(L.planar, [p[name] for name in "vwb"], jnp.asarray(p["z"]))
 
 
+def planar_rows(p: dict[str, Any]) -> Step:
+    return training(L.planar_rows, [p[name] for name in "vwb"], jnp.asarray(p["z"]))
+
+
 def vae(p: dict[str, Any]) -> Step:
     return training(L.vae, [*p["encoder"], *p["decoder"]], jnp.asarray(p["x"]), jnp.asarray(p["eps"]))
 

@@ -83,6 +83,9 @@ def planar(p: dict[str, Any]) -> Step:
     return repeated(train.minimise(loss, optim.adam(LEARNING_RATE)), target, p["z"])
 
 
+planar_rows = planar
+
+
 def vae(p: dict[str, Any]) -> Step:
     model = VAE(network(p["encoder"], dgm.relu), network(p["decoder"], dgm.relu))
 

@@ -9,6 +9,12 @@ u' w > -1. So the u of the formulas is not the one that is trained, v, but
 
 (The paper's m lacks log(e - 1). With it m(0) = 0: v = 0 is the identity, and u stays bounded as w goes to 0.) Rounding has the
 last word: in float32, 1 + u' w is 0 from w' v = -105 on.
+
+Maps in a row are computed together. What they add up to is z_K = z_0 + sum_k u_k g_k, g_k = tanh(a_k), so that
+
+    a_k = w_k' z_(k-1) + b_k = w_k' z_0 + b_k + sum_(j<k) (w_k' u_j) g_j
+
+needs no point in between: one product for all w_k' z_0, one for all w_k' u_j, and a small one for each map.
 """
 
 from __future__ import annotations
@@ -16,7 +22,21 @@ from __future__ import annotations
 import math
 
 from ... import trees
-from ...autodiff import expm1, log, matrix_transpose, operation, reshape, softplus, square, squeeze, stack, sum, tanh
+from ...autodiff import (
+    concat,
+    expm1,
+    log,
+    matrix_transpose,
+    operation,
+    permute_dims,
+    reshape,
+    softplus,
+    square,
+    squeeze,
+    sum,
+    tanh,
+    tril,
+)
 from ...backend import Array, recorded, xp, zeros
 from ...bijections import Bijection
 from ...random import Generator
@@ -50,29 +70,29 @@ class Planar(Bijection):
         v = u + (t - uw) * w / (sum(square(w), axis=-1, keepdims=True) + 1e-30)
         return cls(*[reshape(p, (w.shape[0], -1, 1)) for p in (v, w, b)])
 
-    def _u(self) -> tuple[Array, Array]:
-        """u (K, ..., d, 1), and s = 1 + u' w > 0, (K, ..., 1, 1)."""
-        wv = matrix_transpose(self.w) @ self.v
+    def _in_rows(self) -> tuple[Array, Array, Array, Array]:
+        """w, u (..., K, d), b, and s = 1 + u' w > 0, (..., K, 1)."""
+        w, v, b = (squeeze(p, -1) for p in (self.w, self.v, self.b))
+        order = *range(1, w.ndim - 1), 0, w.ndim - 1  # the maps behind the stack
+        w, v, b = (permute_dims(p, order) for p in (w, v, b))
+        wv = sum(w * v, axis=-1, keepdims=True)
         s = softplus(wv + SHIFT)
-        return self.v + (s - 1.0 - wv) * self.w / (sum(square(self.w), axis=-2, keepdims=True) + 1e-30), s
+        return w, v + (s - 1.0 - wv) * w / (sum(square(w), axis=-1, keepdims=True) + 1e-30), b, s
 
     def forward_and_log_det(self, z: Array) -> tuple[Array, Array]:
-        (u, s), w, g = self._u(), matrix_transpose(self.w), []
-        z = matrix_transpose(z)  # points as columns, as in the formula
+        (w, u, b, s), z = self._in_rows(), matrix_transpose(z)  # points as columns, as in the formula
         # formula: planar
-        for k in range(w.shape[0]):
-            g.append(tanh(w[k, ...] @ z + self.b[k, ...]))
-            z = u[k, ...] @ g[k] + z
-        return matrix_transpose(z), _log_det(stack(g), s)
+        g = maps(w @ z + b, w @ matrix_transpose(u))
+        return matrix_transpose(z + matrix_transpose(u) @ g), _log_det(g, s)
 
     def inverse_and_log_det(self, x: Array) -> tuple[Array, Array]:
         """Across its plane a map is one number's: a + u' w tanh(a) = w' x + b gives a = w' z + b, and z = x - u tanh(a)."""
-        (u, s), w, g = self._u(), matrix_transpose(self.w), []
-        x = matrix_transpose(x)
-        for k in reversed(range(w.shape[0])):
-            g.append(tanh(solve(w[k, ...] @ x + self.b[k, ...], s[k, ...])))
-            x = u[k, ...] @ -g[-1] + x
-        return matrix_transpose(x), -_log_det(stack(g[::-1]), s)
+        (w, u, b, s), x, g = self._in_rows(), matrix_transpose(x), []
+        for k in reversed(range(w.shape[-2])):
+            k_th = (..., slice(k, k + 1), slice(None))
+            g.append(tanh(solve(w[k_th] @ x + b[k_th], s[k_th])))
+            x = matrix_transpose(u[k_th]) @ -g[-1] + x
+        return matrix_transpose(x), -_log_det(concat(g[::-1], axis=-2), s)
 
     def __len__(self) -> int:
         return int(self.w.shape[0])
@@ -89,10 +109,58 @@ class Planar(Bijection):
 
 def _log_det(g: Array, s: Array) -> Array:
     """The sum of log(1 + g' u' w) over the maps, with g' = 1 - tanh^2 and u' w = s - 1: log of a sum of positive terms."""
-    if g.ndim > s.ndim:  # points have axes in front of the stack's: those of s are to stand behind them
-        s = reshape(s, (s.shape[0], *(1,) * (g.ndim - s.ndim), *s.shape[1:]))
     # formula: planar
-    return squeeze(sum(log(square(g) + s * (1.0 - square(g))), axis=0), -2)
+    return sum(log(square(g) + s * (1.0 - square(g))), axis=-2)
+
+
+@operation(
+    lambda grad, g, c, A: substitute(grad, 1.0 - square(g), A, True),
+    lambda grad, g, c, A: _below(substitute(grad, 1.0 - square(g), A, True) @ matrix_transpose(g)),
+    broadcasts=True,
+)
+@recorded
+def maps(c: Array, A: Array, out: Array | None = None) -> Array:
+    """g_k = tanh(c_k + sum_(j<k) A_kj g_j), one k after the other: c (..., K, n), A (..., K, K) -> (..., K, n)."""
+    g = xp.empty_like(c) if out is None else out
+    g[..., :1, :] = xp.tanh(c[..., :1, :])
+    for k in range(1, c.shape[-2]):
+        g[..., k : k + 1, :] = xp.tanh(c[..., k : k + 1, :] + A[..., k : k + 1, :k] @ g[..., :k, :])
+    return g
+
+
+@operation(
+    lambda grad, y, x, D, A, up: substitute(grad, D, A, not up),
+    lambda grad, y, x, D, A, up: _with_others(grad, substitute(grad, D, A, not up), A, not up) * _with_others(x, y, A, up),
+    lambda grad, y, x, D, A, up: _taken(substitute(grad, D, A, not up), y, up),
+    broadcasts=True,
+)
+@recorded
+def substitute(x: Array, D: Array, A: Array, up: bool, out: Array | None = None) -> Array:
+    """y = D (x + L y), L the strictly lower triangle of A; with ``up`` y = D (x + L' y): the derivative of :func:`maps`."""
+    y, K = xp.empty_like(x) if out is None else out, x.shape[-2]
+    first, *rest = reversed(range(K)) if up else range(K)
+    y[..., first : first + 1, :] = D[..., first : first + 1, :] * x[..., first : first + 1, :]
+    A = xp.matrix_transpose(A) if up else A
+    for k in rest:
+        known = slice(k + 1, K) if up else slice(0, k)
+        row = x[..., k : k + 1, :] + A[..., k : k + 1, known] @ y[..., known, :]
+        y[..., k : k + 1, :] = D[..., k : k + 1, :] * row
+    return y
+
+
+def _below(A: Array) -> Array:
+    """L."""
+    return A * tril(xp.ones_like(A), -1)
+
+
+def _with_others(x: Array, y: Array, A: Array, up: bool) -> Array:
+    """x + L y, or x + L' y."""
+    return x + (matrix_transpose(_below(A)) if up else _below(A)) @ y
+
+
+def _taken(q: Array, y: Array, up: bool) -> Array:
+    """The derivative by A: q_k y_j where row k takes from row j."""
+    return _below(y @ matrix_transpose(q) if up else q @ matrix_transpose(y))
 
 
 @operation(
