@@ -2,7 +2,7 @@
 test likelihoods of every density model (:mod:`benchmarks.likelihood`). With ``claims``: how safely the lessons' claims hold,
 over many seeds (:mod:`benchmarks.claims`). With ``modes``: PacGAN's own set-up, for hours (:mod:`benchmarks.modes`).
 
-Seven steps, the same for all: losses are compared before anything is timed. Every contestant runs in a child process of its own
+Each step is the same for all: losses are compared before anything is timed. Every contestant runs in a child process of its own
 on one core with one thread, and they take turns, so that a slow moment of the machine meets all. Read the ratios, not the
 microseconds.
 """
@@ -58,6 +58,7 @@ TITLES |= {
     "block": "layer norm, self-attention of 4 heads over 64 places of 64, MLP; batch 32, Adam",
 }
 TITLES |= {"sentence": "sentence CNN, 16,000 words of 300, 3 x 100 filters, batch 50, Adam on the rows in use"}
+MEMORY = {"vae": "VAE", "conv": "convolutions'", "block": "attention"}  # of which steps it is shown
 
 
 def table(report: dict[str, Any]) -> str:
@@ -73,10 +74,11 @@ def table(report: dict[str, Any]) -> str:
     start = report["start"]
     first = [f"{start[name] / start['pydgm']:.1f}" if name in start else "" for name in others]
     rows.append(f"| start to end of the first GAN step | {start['pydgm']:.2f} s | {' | '.join(first)} | |")
-    own = report["steps"]["vae"]["pydgm"]["peak_mib"]
-    vae = report["steps"]["vae"]
-    memory = [f"{vae[name]['peak_mib'] / own:.1f}" if name in vae else "" for name in others]
-    rows.append(f"| memory of the VAE step | {own:.0f} MiB | {' | '.join(memory)} | |")
+    for step, name in MEMORY.items():
+        figures = report["steps"][step]
+        own = figures["pydgm"]["peak_mib"]
+        memory = [f"{figures[other]['peak_mib'] / own:.1f}" if other in figures else "" for other in others]
+        rows.append(f"| memory of the {name} step | {own:.0f} MiB | {' | '.join(memory)} | |")
     return "\n".join(rows)
 
 

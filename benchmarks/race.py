@@ -78,7 +78,7 @@ def check_equal(step: str, losses: dict[str, list[float]]) -> None:
             raise RuntimeError(f"{step}: {name} computes {its_losses}, not {reference}")
 
 
-def race(peers: Iterable[str], seconds: float, rounds: int = 5) -> dict[str, Any]:
+def race(peers: Iterable[str], seconds: float, rounds: int = 5, steps: Iterable[str] = STEPS) -> dict[str, Any]:
     """The ``steps`` of the report, the products alone, and who is missing and why::
 
         {"steps": {step: {contestant: {median_us, min_us, max_us, peak_mib}}}, "products_us": {step: median}, "missing": {...}}
@@ -96,7 +96,7 @@ def race(peers: Iterable[str], seconds: float, rounds: int = 5) -> dict[str, Any
             child.close()
     results: dict[str, dict[str, Any]] = {}
     floor: dict[str, float] = {}
-    for step in STEPS:
+    for step in steps:
         racing = {name: child for name, child in children.items() if step in child.steps}
         answers = {name: child.ask("losses", step, 4) for name, child in racing.items()}
         check_equal(step, {name: a["losses"] for name, a in answers.items() if name not in ("sklearn", FLOOR)})

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import ast
+import dataclasses
 import json
+import runpy
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import pydgm as dgm
-from benchmarks import claims, likelihood, modes
+from benchmarks import claims, likelihood, modes, networks
 from benchmarks.__main__ import main, table
 from benchmarks.claims import keep, kept, rows
 from benchmarks.contestants import numpy as numpy_steps
@@ -84,7 +88,7 @@ def test_the_figure(tmp_path) -> None:
 
 
 def test_a_missing_peer_is_named() -> None:
-    report = race(["pydgm", "nothing"], seconds=0.01, rounds=1)
+    report = race(["pydgm", "nothing"], seconds=0.01, rounds=1, steps=["gan"])
     assert "nothing" in report["missing"]
     assert "No module named" in report["missing"]["nothing"]
 
@@ -241,3 +245,19 @@ def test_runs_of_pacgan_are_kept_and_go_on(tmp_path, monkeypatch, capsys) -> Non
     assert "| grid | 4 | 400 | published, 10 | 24.8 | 93.6 | 0.04 |" in lines
     with pytest.raises(SystemExit):
         main(["modes", "--passes", "0"])
+
+
+@pytest.mark.parametrize("name", ["residual", "attention"])
+def test_networks_of_the_guide_are_short_and_learn(name, capsys, monkeypatch) -> None:
+    """The scripts themselves, on a few drawn digits: their printed accuracies are above chance."""
+    path = Path(networks.__file__).with_name(f"{name}.py")
+    text = path.read_text(encoding="utf-8")
+    docstring = ast.parse(text).body[0].end_lineno
+    assert sum(bool(line.strip()) for line in text.splitlines()[docstring:]) < 30
+    drawn = data.glyphs(alphabets=["digits"])
+    few = dataclasses.replace(drawn, train=drawn.train[:1500], valid=drawn.valid[:200], test=drawn.test[:200])
+    monkeypatch.setattr(data, "load", lambda name: few)
+    runpy.run_path(str(path))
+    accuracies = [float(line.split("%")[0]) for line in capsys.readouterr().out.splitlines() if "%" in line]
+    assert len(accuracies) == 2
+    assert min(accuracies) > 30.0
