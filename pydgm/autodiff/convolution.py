@@ -19,6 +19,7 @@ window is not flipped: strictly, this is cross-correlation.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Sequence
 from itertools import product
@@ -80,10 +81,11 @@ class _Windows:
     places of the window.
     """
 
-    def __init__(self, x: Array, y: Array, window: Shape, stride: Shape, padding: Shape, dilation: Shape) -> None:
+    def __init__(self, x: Shape, y: Shape, window: Shape, stride: Shape, padding: Shape, dilation: Shape, most: int) -> None:
+        """``x`` and ``y``: shapes. ``most``: numbers in a layout, where one example has not more."""
         apart = stride[0] // math.gcd(stride[0], dilation[0])  # rows of the window that meet the same rows of x
-        positions, self.rows, self.window, taps = y.shape[2:], 1, window, window
-        if window[0] % apart == 0 and apart * math.prod(window[1:]) * x.shape[1] >= y.shape[1]:
+        positions, self.rows, self.window, taps = y[2:], 1, window, window
+        if window[0] % apart == 0 and apart * math.prod(window[1:]) * x[1] >= y[1]:
             self.rows, taps = window[0] // apart, (apart, *window[1:])
         step = apart * dilation[0] // stride[0]
         self.shifts = [slice(i * step, i * step + positions[0]) for i in range(self.rows)]
@@ -91,11 +93,11 @@ class _Windows:
         self.taps = []
         for place in product(*map(range, taps)):
             offsets = [k * d - p for k, d, p in zip(place, dilation, padding, strict=True)]
-            pairs = [_under(*each) for each in zip(x.shape[2:], positions, offsets, stride, strict=True)]
+            pairs = [_under(*each) for each in zip(x[2:], positions, offsets, stride, strict=True)]
             self.taps.append((tuple([q for q, _ in pairs]), tuple([source for _, source in pairs])))
-        self.batch, self.n_in, self.n_out = x.shape[0], x.shape[1], y.shape[1]
+        self.batch, self.n_in, self.n_out = x[0], x[1], y[1]
         largest = max(len(self.taps) * self.n_in, self.rows * self.n_out) * math.prod(positions)
-        self.shape = max(1, min(self.batch, xp.library.block // max(1, largest))), *positions
+        self.shape = max(1, min(self.batch, most // max(1, largest))), *positions
 
     def blocks(self) -> Iterator[slice]:
         """The examples that are laid out together."""
@@ -143,6 +145,9 @@ class _Windows:
         return xp.reshape(w, (self.n_out, self.n_in, *self.window))
 
 
+_layout = functools.lru_cache(maxsize=1024)(_Windows)
+
+
 def _channels_first(x: Array) -> Array:
     """(examples, channels, \\*space) <-> (channels, examples, \\*space)."""
     return xp.permute_dims(x, (1, 0, *range(2, x.ndim)))
@@ -162,7 +167,7 @@ def correlate(
 ) -> Array:
     """dT/dy: y[b, o, q] = sum_{c, k} w[o, c, k] x[b, c, s q + d k - p], at ``positions`` q."""
     y = _empty((x.shape[0], w.shape[0], *positions), x, w) if out is None else out
-    windows = _Windows(x, y, w.shape[2:], stride, padding, dilation)
+    windows = _layout(x.shape, y.shape, w.shape[2:], stride, padding, dilation, xp.library.block)
     matrix = windows.matrix(w)
     for block, columns in zip(windows.blocks(), windows.columns(x), strict=True):
         windows.add_shifted(matrix @ columns, y, block)
@@ -182,7 +187,7 @@ def spread(y: Array, w: Array, space: Shape, stride: Shape, padding: Shape, dila
         return correlate(y, turned, space, stride, around, dilation, out)
     x = _empty((y.shape[0], w.shape[1], *space), y, w) if out is None else out
     x[...] = 0
-    windows = _Windows(x, y, w.shape[2:], stride, padding, dilation)
+    windows = _layout(x.shape, y.shape, w.shape[2:], stride, padding, dilation, xp.library.block)
     matrix = xp.matrix_transpose(windows.matrix(w))
     for block, shifted in zip(windows.blocks(), windows.shifted(y), strict=True):
         windows.add_columns(matrix @ shifted, x, block)
@@ -196,7 +201,7 @@ def spread(y: Array, w: Array, space: Shape, stride: Shape, padding: Shape, dila
 @backend.recorded
 def weight_gradient(x: Array, y: Array, window: Shape, stride: Shape, padding: Shape, dilation: Shape) -> Array:
     """dT/dw: w[o, c, k] = sum_{b, q} y[b, o, q] x[b, c, s q + d k - p], for k in ``window``."""
-    windows = _Windows(x, y, window, stride, padding, dilation)
+    windows = _layout(x.shape, y.shape, window, stride, padding, dilation, xp.library.block)
     matrix: Array = 0.0
     for shifted, columns in zip(windows.shifted(y), windows.columns(x), strict=True):
         matrix = shifted @ xp.matrix_transpose(columns) + matrix
