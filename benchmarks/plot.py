@@ -35,7 +35,7 @@ def ratios(ax: Any, report: dict[str, Any]) -> None:
     ax.set_yscale("log")
     ax.set_yticks([0.25, 0.5, 1, 2, 5, 10], ["1/4", "1/2", "1", "2", "5", "10"])
     ax.minorticks_off()
-    ax.set_xticks(range(len(report["steps"])), [step.replace("_", "-") for step in report["steps"]])
+    ax.set_xticks(range(len(report["steps"])), [step.replace("_", "-") for step in report["steps"]], rotation=30, ha="right")
     ax.set_title("time of a step over pydgm's, compiled")
     ax.set_ylim(top=100)
     ax.legend(ncols=2, fontsize=12, loc="upper right")

@@ -133,6 +133,15 @@ def test_convolutions_in_blocks_are_those_in_one(monkeypatch, stride, channels) 
             np.testing.assert_allclose(part, expected, atol=1e-12)
 
 
+def test_no_examples_have_no_gradient() -> None:
+    x, w = np.ones((0, 2, 5, 5)), np.ones((3, 2, 3, 3))
+    y, pull = dgm.vjp(dgm.conv2d, x, w)
+    assert y.shape == (0, 3, 3, 3)
+    gx, gw = pull(y)
+    assert gx.shape == x.shape
+    np.testing.assert_array_equal(gw, np.zeros_like(w))
+
+
 def test_windows_that_see_padding_alone_give_zero() -> None:
     x, w = np.ones((1, 2, 2)), np.ones((3, 2, 2))
     np.testing.assert_array_equal(dgm.conv1d(x, w, padding=3)[0, 0], [0, 0, 2, 4, 2, 0, 0])

@@ -202,7 +202,7 @@ def spread(y: Array, w: Array, space: Shape, stride: Shape, padding: Shape, dila
 def weight_gradient(x: Array, y: Array, window: Shape, stride: Shape, padding: Shape, dilation: Shape) -> Array:
     """dT/dw: w[o, c, k] = sum_{b, q} y[b, o, q] x[b, c, s q + d k - p], for k in ``window``."""
     windows = _layout(x.shape, y.shape, window, stride, padding, dilation, xp.library.block)
-    matrix: Array = 0.0
+    matrix = backend.zeros((windows.rows * y.shape[1], len(windows.taps) * x.shape[1]), x)
     for shifted, columns in zip(windows.shifted(y), windows.columns(x), strict=True):
         matrix = shifted @ xp.matrix_transpose(columns) + matrix
     return windows.weights(matrix)
