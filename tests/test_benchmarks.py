@@ -14,7 +14,7 @@ import pytest
 
 import pydgm as dgm
 from benchmarks import claims, likelihood, modes, networks
-from benchmarks.__main__ import main, table
+from benchmarks.__main__ import MEMORY, main, table
 from benchmarks.claims import keep, kept, rows
 from benchmarks.contestants import numpy as numpy_steps
 from benchmarks.contestants import pydgm as pydgm_steps
@@ -41,7 +41,7 @@ def test_contestants_agree_and_the_report_is_whole() -> None:
             assert 0 < figures["min_us"] <= figures["median_us"] <= figures["max_us"]
     assert set(report["products_us"]) == set(STEPS) - {"planar", "planar_rows"}
     lines = table({**report, "start": {"pydgm": 1.0}}).splitlines()
-    assert len(lines) == 2 + len(STEPS) + 2
+    assert len(lines) == 2 + len(STEPS) + 1 + len(MEMORY)
     assert len({line.count("|") for line in lines}) == 1
 
 

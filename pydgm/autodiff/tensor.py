@@ -166,7 +166,7 @@ def operation(
         arrays_only = all(a.kind is a.POSITIONAL_ONLY for a in arguments)
         make = {1: _unary, 2: _binary}.get(len(arguments), _general) if arrays_only else _general
         call = wraps(forward)(make(op))
-        if own and not forward.__name__.startswith("_"):
+        if (forward.__module__ or "").startswith("pydgm.autodiff.") and not forward.__name__.startswith("_"):
             named[forward.__name__] = call
         return call
 
