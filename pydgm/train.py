@@ -28,7 +28,7 @@ from .autodiff import Tensor, value_and_grad
 from .backend import Array, copy, is_array, seen, to_numpy, xp
 from .compile import compile
 from .errors import ArgumentError, DataError, NaNError, caller, kind_text, shape_text
-from .nn import Updates
+from .nn.module import Updates, with_states
 from .optim import Optimizer
 from .random import Generator
 
@@ -148,7 +148,7 @@ def minimise(loss: Loss, optimizer: Optimizer, average: float | None = None) -> 
     def update(model: Tree, memory: Tree, batch: tuple[Any, ...], rng: Generator) -> tuple[Tree, Tree, dict[str, Any]]:
         (value, (numbers, states)), gradient = _gradient(loss, model, lambda model: model, batch[0], rng)
         model, memory = optimizer.update(model, gradient, memory)
-        return _with_seen(model, states), memory, {"loss": value, **numbers}
+        return with_states(model, states), memory, {"loss": value, **numbers}
 
     name = f"minimise {storage.text_of(loss)} by {optimizer.name}"
     return Step(lambda model, rng: optimizer.init(model), update, name, 1, average)
@@ -190,7 +190,7 @@ def alternate(*, average: float | None = None, **players: tuple[Loss, Optimizer,
                 whole = lambda model, models=models, name=name: _Models({**models, name: model})  # noqa: E731
                 (value, (numbers, states)), gradient = _gradient(loss, models[name], whole, x, rng)
                 models[name], memory[name] = descend(models[name], gradient, memory[name])
-                models = _with_seen(models, states)
+                models = with_states(models, states)
                 for key, number in {name: value, **{f"{name}.{k}": n for k, n in numbers.items()}}.items():
                     each.setdefault(key, []).append(number)
             logged.update(each)
@@ -224,14 +224,6 @@ def _gradient(loss: Loss, model: Tree, whole: Callable[[Tree], Tree], batch: Any
         return value, (numbers, updates.of(dict(models) if isinstance(models, dict) else models))
 
     return value_and_grad(results, has_aux=True)(model)
-
-
-def _with_seen(model: Tree, states: list[Any]) -> Tree:
-    """The model with the new states, where there are some."""
-    if all(s is None for s in states):
-        return model
-    leaves, structure = trees.flatten(model)
-    return trees.unflatten(structure, [w if s is None else s for w, s in zip(leaves, states, strict=True)])
 
 
 def run(

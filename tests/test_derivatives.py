@@ -137,38 +137,34 @@ def pool_reference(reduce):
     return pool
 
 
+def geometry(n, stride, padding, dilation):
+    """Of each of n axes: stride, dilation, zeros before, and zeros in all."""
+    ends = np.broadcast_to(np.array(padding), (n, 2))
+    return np.broadcast_to(stride, n), np.broadcast_to(dilation, n), ends[:, 0], ends.sum(1)
+
+
 def conv_reference(x, w, stride, padding, dilation):
     """The definition, one output and one place of the window at a time."""
-    n = x.ndim - 2
-    strides, dilations, ends = (
-        np.broadcast_to(stride, n),
-        np.broadcast_to(dilation, n),
-        np.broadcast_to(np.array(padding), (n, 2)),
-    )
-    places = zip(x.shape[2:], w.shape[2:], strides, dilations, ends, strict=True)
-    y = np.zeros((x.shape[0], w.shape[0], *[(m + sum(end) - d * (k - 1) - 1) // s + 1 for m, k, s, d, end in places]))
+    s, d, before, around = geometry(x.ndim - 2, stride, padding, dilation)
+    window, space = np.array(w.shape[2:]), np.array(x.shape[2:])
+    y = np.zeros((x.shape[0], w.shape[0], *((space + around - d * (window - 1) - 1) // s + 1)))
     for q in np.ndindex(*y.shape[2:]):
-        for k in np.ndindex(*w.shape[2:]):
-            r = strides * q + dilations * k - ends[:, 0]
-            if all(0 <= i < m for i, m in zip(r, x.shape[2:], strict=True)):
+        for k in np.ndindex(*window):
+            r = s * q + d * k - before
+            if all(r >= 0) and all(r < space):
                 y[(..., *q)] += x[(..., *r)] @ w[(..., *k)].T
     return y
 
 
 def transposed_reference(x, w, stride, padding, dilation):
     """The definition, one input at a time: each adds its window."""
-    n = x.ndim - 2
-    strides, dilations, ends = (
-        np.broadcast_to(stride, n),
-        np.broadcast_to(dilation, n),
-        np.broadcast_to(np.array(padding), (n, 2)),
-    )
-    places = zip(x.shape[2:], w.shape[2:], strides, dilations, ends, strict=True)
-    y = np.zeros((x.shape[0], w.shape[1], *[(m - 1) * s + d * (k - 1) + 1 - sum(end) for m, k, s, d, end in places]))
+    s, d, before, around = geometry(x.ndim - 2, stride, padding, dilation)
+    window = np.array(w.shape[2:])
+    y = np.zeros((x.shape[0], w.shape[1], *((np.array(x.shape[2:]) - 1) * s + d * (window - 1) + 1 - around)))
     for q in np.ndindex(*x.shape[2:]):
-        for k in np.ndindex(*w.shape[2:]):
-            r = strides * q + dilations * k - ends[:, 0]
-            if all(0 <= i < m for i, m in zip(r, y.shape[2:], strict=True)):
+        for k in np.ndindex(*window):
+            r = s * q + d * k - before
+            if all(r >= 0) and all(r < y.shape[2:]):
                 y[(..., *r)] += x[(..., *q)] @ w[(..., *k)]
     return y
 

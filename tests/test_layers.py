@@ -351,6 +351,8 @@ def test_players_see_too() -> None:
         (lambda: nn.MaskedLinear.init(generator(), 2 * MASK), "from 0 to 1"),
         (lambda: nn.WeightNorm.of(nn.LayerNorm.init(3)), "a layer with a weight"),
         (lambda: nn.SpectralNorm.of(np.ones((3, 3))), "a layer with a weight"),
+        (lambda: nn.SpectralNorm.of(nn.Linear(np.zeros((2, 3)), np.zeros(3))), "largest singular value must be above 0"),
+        (lambda: nn.WeightNorm.of(nn.Linear(np.zeros((2, 3)), np.zeros(3))), "weights must be above 0"),
         (lambda: nn.dropout(ROWS, 1.0, generator()), "below 1"),
         (lambda: dgm.conv2d(IMAGE, normal(1, 2, 3, 3), padding=-1), r"\(0, -1\)"),
         (lambda: dgm.conv2d(IMAGE, normal(1, 2, 3, 3), padding=(1, 2, 3)), "2 pairs"),

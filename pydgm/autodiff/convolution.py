@@ -9,9 +9,9 @@ T is linear in each of the three, and its three derivatives are all there is: by
 transpose applied to y, by w the gradient of the weights. The derivative of any of them is one of the others.
 
 Each is computed for a few examples at a time, so that what is laid out for the matrix product stays in the processor's cache.
-All places of the window side by side (k columns of x for one product) is the well-known way; where the stride is 1 it is
-faster to lay out the places of one row of the window only, to have one product make what each of the window's rows
-contributes, and to add these up, shifted: less is copied, and the product is of a shape that BLAS does better.
+All places of the window side by side is the well-known way. Where rows of the window meet the same rows of x, one further down
+(all of them with stride 1, every other one with stride 2), it is faster to lay out the places of one of them only, to have one
+product make what each row contributes, and to add these up, shifted: less is copied, and BLAS likes the product's shape better.
 
 Layout: inputs (batch, channels, \\*space), weights (out channels, in channels, \\*window). As everywhere in the field, the
 window is not flipped: strictly, this is cross-correlation.
@@ -73,6 +73,15 @@ def _under(n: int, m: int, offset: int, stride: int) -> tuple[slice, slice]:
     return slice(first, last), slice(stride * first + offset, stride * (last - 1) + offset + 1, stride)
 
 
+def _places(
+    space: Shape, positions: Shape, place: Shape, stride: Shape, padding: Shape, dilation: Shape
+) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    """What one place of the window sees: the positions at which there is something, and where in ``space`` that is."""
+    offsets = [k * d - p for k, d, p in zip(place, dilation, padding, strict=True)]
+    pairs = [_under(*each) for each in zip(space, positions, offsets, stride, strict=True)]
+    return tuple([q for q, _ in pairs]), tuple([source for _, source in pairs])
+
+
 class _Windows:
     """How a block of examples is laid out: ``columns`` (taps channels, examples positions) of x, ``shifted`` (rows channels,
     examples positions) of y, and the weights as a matrix between the two. Each has its adjoint.
@@ -82,7 +91,7 @@ class _Windows:
     """
 
     def __init__(self, x: Shape, y: Shape, window: Shape, stride: Shape, padding: Shape, dilation: Shape, most: int) -> None:
-        """``x`` and ``y``: shapes. ``most``: numbers in a layout, where one example has not more."""
+        """``x`` and ``y``: shapes. ``most``: how many numbers are laid out at once, if that is enough for one example."""
         apart = stride[0] // math.gcd(stride[0], dilation[0])  # rows of the window that meet the same rows of x
         positions, self.rows, self.window, taps = y[2:], 1, window, window
         if window[0] % apart == 0 and apart * math.prod(window[1:]) * x[1] >= y[1]:
@@ -90,11 +99,8 @@ class _Windows:
         step = apart * dilation[0] // stride[0]
         self.shifts = [slice(i * step, i * step + positions[0]) for i in range(self.rows)]
         positions = (self.shifts[-1].stop, *positions[1:])
-        self.taps = []
-        for place in product(*map(range, taps)):
-            offsets = [k * d - p for k, d, p in zip(place, dilation, padding, strict=True)]
-            pairs = [_under(*each) for each in zip(x[2:], positions, offsets, stride, strict=True)]
-            self.taps.append((tuple([q for q, _ in pairs]), tuple([source for _, source in pairs])))
+        places = product(*map(range, taps))
+        self.taps = [_places(x[2:], positions, place, stride, padding, dilation) for place in places]
         self.batch, self.n_in, self.n_out = x[0], x[1], y[1]
         largest = max(len(self.taps) * self.n_in, self.rows * self.n_out) * math.prod(positions)
         self.shape = max(1, min(self.batch, most // max(1, largest))), *positions
@@ -208,19 +214,15 @@ def weight_gradient(x: Array, y: Array, window: Shape, stride: Shape, padding: S
     return windows.weights(matrix)
 
 
-def _seen(offset: Shape, out: Shape, stride: Shape, dilation: Shape) -> tuple[slice, ...]:
-    """The input positions that lie under one place of the window, for all output positions."""
-    return tuple([slice(o * d, o * d + (n - 1) * s + 1, s) for o, n, s, d in zip(offset, out, stride, dilation, strict=True)])
-
-
 @operation(lambda g, y, x, window, stride, dilation: fold(g, x.shape[2:], window, stride, dilation))
 @backend.recorded
 def unfold(x: Array, window: Shape, stride: Shape, dilation: Shape) -> Array:
     """(batch, channels, \\*space) -> (batch, channels, \\*window, \\*positions): what each place of the window sees."""
     out = _positions(x.shape[2:], window, stride, dilation)
     y = backend.zeros((*x.shape[:2], *window, *out), x)
-    for offset in product(*map(range, window)):
-        y[(slice(None), slice(None), *offset, ...)] = x[(slice(None), slice(None), *_seen(offset, out, stride, dilation))]
+    for place in product(*map(range, window)):
+        _, source = _places(x.shape[2:], out, place, stride, (0,) * len(out), dilation)
+        y[(slice(None), slice(None), *place, ...)] = x[(slice(None), slice(None), *source)]
     return y
 
 
@@ -230,8 +232,9 @@ def fold(x: Array, space: Shape, window: Shape, stride: Shape, dilation: Shape) 
     """The adjoint of :func:`unfold`: windows added up where they overlap, into (batch, channels, \\*space)."""
     out = _positions(space, window, stride, dilation)
     y = backend.zeros((*x.shape[:2], *space), x)
-    for offset in product(*map(range, window)):
-        y[(slice(None), slice(None), *_seen(offset, out, stride, dilation))] += x[(slice(None), slice(None), *offset, ...)]
+    for place in product(*map(range, window)):
+        _, source = _places(space, out, place, stride, (0,) * len(out), dilation)
+        y[(slice(None), slice(None), *source)] += x[(slice(None), slice(None), *place, ...)]
     return y
 
 

@@ -36,7 +36,7 @@ def matmul(a: Array, b: Array) -> Array:
         checks.array(a, "matmul: first argument")
         checks.array(b, "matmul: second argument")
         raise
-    if a.ndim > 2 and b.ndim == 2:  # rows in any number of axes are one product, and so is the gradient of what they meet
+    if matrices and a.ndim > 2 == b.ndim:  # rows in any number of axes are one product, and so is the gradient by b
         return reshape(_matmul(reshape(a, (math.prod(a.shape[:-1]), a.shape[-1])), b), (*a.shape[:-1], b.shape[-1]))
     if matrices:
         return _matmul(a, b)

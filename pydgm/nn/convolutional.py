@@ -3,7 +3,8 @@ r"""Convolutional layers: (batch, channels, \*space) -> (batch, channels', \\*sp
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+from collections.abc import Callable
+from typing import ClassVar, TypeVar
 
 from .. import autodiff as ad
 from ..backend import Array, arange, zeros
@@ -14,89 +15,65 @@ from .module import Module, Updates
 from .normalisation import BatchNorm
 
 
+def _weight(rng: Generator, n_in: int, n_out: int, window: tuple[int, ...], out_axis: int, weight: Initialiser) -> Array:
+    check_init(rng, "a convolution's init", channels=n_in, n_out=n_out, window=window[0])
+    area = math.prod(window)
+    return weight(rng, (n_in, n_out, *window) if out_axis else (n_out, n_in, *window), n_in * area, n_out * area)
+
+
 class _Conv(Module):
     """Weight (out, in, \\*window), bias (out,); (batch, in, \\*space) -> (batch, out, \\*space')."""
 
+    axes: ClassVar[int] = 2  # of space
     out_axis: ClassVar[int] = 0
+    operation: ClassVar[Callable[..., Array]]
     weight: Array
     bias: Array
     stride: int = 1
     padding: int = 0
     dilation: int = 1
 
-    def _with_bias(self, y: Array) -> Array:
+    @classmethod
+    def init(
+        cls: type[Conv],
+        rng: Generator,
+        n_in: int,
+        n_out: int,
+        window: int,
+        stride: int = 1,
+        padding: int = 0,
+        dilation: int = 1,
+        weight: Initialiser = he_uniform,
+    ) -> Conv:
+        w = _weight(rng, n_in, n_out, (window,) * cls.axes, cls.out_axis, weight)
+        return cls(w, zeros((n_out,)), stride, padding, dilation)
+
+    def __call__(self, x: Array) -> Array:
+        y = type(self).operation(x, self.weight, self.stride, self.padding, self.dilation)
         return y + ad.reshape(self.bias, (-1,) + (1,) * (y.ndim - 2))
 
 
-def _conv_weight(rng: Generator, n_in: int, n_out: int, window: tuple[int, ...], turned: bool, weight: Initialiser) -> Array:
-    check_init(rng, "a convolution's init", channels=n_in, n_out=n_out, window=window[0])
-    area = math.prod(window)
-    return weight(rng, (n_in, n_out, *window) if turned else (n_out, n_in, *window), n_in * area, n_out * area)
+Conv = TypeVar("Conv", bound=_Conv)
 
 
 class Conv1d(_Conv):
     """A convolution along one axis: ``conv1d`` and a bias for each channel."""
 
-    @classmethod
-    def init(
-        cls,
-        rng: Generator,
-        n_in: int,
-        n_out: int,
-        window: int,
-        stride: int = 1,
-        padding: int = 0,
-        dilation: int = 1,
-        weight: Initialiser = he_uniform,
-    ) -> Conv1d:
-        return cls(_conv_weight(rng, n_in, n_out, (window,), False, weight), zeros((n_out,)), stride, padding, dilation)
-
-    def __call__(self, x: Array) -> Array:
-        return self._with_bias(ad.conv1d(x, self.weight, self.stride, self.padding, self.dilation))
+    axes: ClassVar[int] = 1
+    operation = staticmethod(ad.conv1d)
 
 
 class Conv2d(_Conv):
     """A convolution over height and width: ``conv2d`` and a bias for each channel."""
 
-    @classmethod
-    def init(
-        cls,
-        rng: Generator,
-        n_in: int,
-        n_out: int,
-        window: int,
-        stride: int = 1,
-        padding: int = 0,
-        dilation: int = 1,
-        weight: Initialiser = he_uniform,
-    ) -> Conv2d:
-        return cls(_conv_weight(rng, n_in, n_out, (window,) * 2, False, weight), zeros((n_out,)), stride, padding, dilation)
-
-    def __call__(self, x: Array) -> Array:
-        return self._with_bias(ad.conv2d(x, self.weight, self.stride, self.padding, self.dilation))
+    operation = staticmethod(ad.conv2d)
 
 
 class ConvTranspose2d(_Conv):
     """Upsampling by the adjoint of a convolution: weight (in, out, k, k)."""
 
     out_axis: ClassVar[int] = 1
-
-    @classmethod
-    def init(
-        cls,
-        rng: Generator,
-        n_in: int,
-        n_out: int,
-        window: int,
-        stride: int = 1,
-        padding: int = 0,
-        dilation: int = 1,
-        weight: Initialiser = he_uniform,
-    ) -> ConvTranspose2d:
-        return cls(_conv_weight(rng, n_in, n_out, (window,) * 2, True, weight), zeros((n_out,)), stride, padding, dilation)
-
-    def __call__(self, x: Array) -> Array:
-        return self._with_bias(ad.conv_transpose2d(x, self.weight, self.stride, self.padding, self.dilation))
+    operation = staticmethod(ad.conv_transpose2d)
 
 
 class MaskedConv2d(Module):
@@ -117,7 +94,7 @@ class MaskedConv2d(Module):
         cls, rng: Generator, n_in: int, n_out: int, window: int, mask: str = "B", weight: Initialiser = he_uniform
     ) -> MaskedConv2d:
         """Raises :class:`~pydgm.errors.ArgumentError` for an even window, or one of 1 with "A", and for other masks."""
-        w = _conv_weight(rng, n_in, n_out, (window, window), False, weight)
+        w = _weight(rng, n_in, n_out, (window, window), 0, weight)
         if window % 2 == 0 or mask not in ("A", "B") or (window, mask) == (1, "A"):
             wanted = 'wanted an odd window and a mask "A" (from 3 on) or "B"'
             raise ArgumentError(f"MaskedConv2d.init: {wanted}, got {window} and {mask!r}")

@@ -235,7 +235,11 @@ class Updates:
 
     def into(self, model: Model) -> Model:
         """The model with the new states."""
-        leaves, structure = trees.flatten(model)
-        new = [w if state is None else state for w, state in zip(leaves, self.of(model), strict=True)]
-        changed: Model = trees.unflatten(structure, new)
-        return changed
+        return with_states(model, self.of(model))
+
+
+def with_states(model: Model, states: Sequence[Array | None]) -> Model:
+    """The model with new states, one for each leaf or ``None``: what :meth:`Updates.of` gives."""
+    leaves, structure = trees.flatten(model)
+    changed: Model = trees.unflatten(structure, [w if s is None else s for w, s in zip(leaves, states, strict=True)])
+    return changed

@@ -120,8 +120,11 @@ class WeightNorm(Module):
 
     @classmethod
     def of(cls, layer: Any) -> WeightNorm:
+        """Raises :class:`~pydgm.errors.DomainError` where all weights of an output are 0, which has no direction."""
         _check_layer(layer, "WeightNorm.of")
-        return cls(layer, ad.vector_norm(_rows(layer), axis=1))
+        length = ad.vector_norm(_rows(layer), axis=1)
+        checks.positive(length, "WeightNorm.of: the length of an output's weights")
+        return cls(layer, length)
 
     def __call__(self, x: Array) -> Array:
         shape = [1] * self.layer.weight.ndim
@@ -143,8 +146,11 @@ class SpectralNorm(Module):
 
     @classmethod
     def of(cls, layer: Any) -> SpectralNorm:
+        """Raises :class:`~pydgm.errors.DomainError` where all weights are 0, which no division makes larger."""
         _check_layer(layer, "SpectralNorm.of")
-        return cls(layer, xp.linalg.svd(_rows(layer), full_matrices=False)[0][:, 0])
+        u, largest, _ = xp.linalg.svd(_rows(layer), full_matrices=False)
+        checks.positive(largest[:1], "SpectralNorm.of: the largest singular value")
+        return cls(layer, u[:, 0])
 
     def __call__(self, x: Array, updates: Updates | None = None) -> Array:
         return dataclasses.replace(self.layer, weight=self.layer.weight / self.sigma(updates))(x)

@@ -138,12 +138,12 @@ def maps(c: Array, A: Array, out: Array | None = None) -> Array:
 def substitute(x: Array, D: Array, A: Array, up: bool, out: Array | None = None) -> Array:
     """y = D (x + L y), L the strictly lower triangle of A; with ``up`` y = D (x + L' y): the derivative of :func:`maps`."""
     y, K = xp.empty_like(x) if out is None else out, x.shape[-2]
-    first, *rest = reversed(range(K)) if up else range(K)
-    y[..., first : first + 1, :] = D[..., first : first + 1, :] * x[..., first : first + 1, :]
     A = xp.matrix_transpose(A) if up else A
-    for k in rest:
-        known = slice(k + 1, K) if up else slice(0, k)
-        row = x[..., k : k + 1, :] + A[..., k : k + 1, known] @ y[..., known, :]
+    for i in range(K):  # how many rows are known
+        k, known = (K - 1 - i, slice(K - i, K)) if up else (i, slice(0, i))
+        row = x[..., k : k + 1, :]
+        if i:
+            row = row + A[..., k : k + 1, known] @ y[..., known, :]
         y[..., k : k + 1, :] = D[..., k : k + 1, :] * row
     return y
 
