@@ -97,15 +97,15 @@ run.picture("b")
 # ------------------------
 # .. math:: \log p(x) = \log \int p(z) p(x|z) dz \ge E \log \frac{1}{k} \sum_i \frac{p(x, z_i)}{q(z_i|x)} \ge ELBO(x)
 #
-# What the bound lacks is KL(q || p(z | x)), to the last nat. Importance sampling is a lower bound too, on average: 5000 samples
+# What the bound lacks is KL(q || p(z | x)), to the last nat. Importance sampling is a lower bound too, on average: 2500 samples
 # make it tight where q covers the posterior. Where the encoder misses a mode no sample ever lands there, and the estimate
 # falls short by nats: (f) has the exact posterior of the worst image, and q beside it.
 
-held_out = rng.bernoulli(dgm.asarray(digits.test.x[: run.pick(quick=40, default=100)]))
+held_out = rng.bernoulli(dgm.asarray(digits.test.x[: run.pick(quick=40, default=200)]))
 # formula: marginal-likelihood, gap, kl
-truth, gap, mode = map(dgm.to_numpy, vae.quadrature(model, held_out, cells=run.pick(quick=400, default=960)))
+truth, gap, mode = map(dgm.to_numpy, vae.quadrature(model, held_out, cells=run.pick(quick=400, default=680)))
 # formula: importance-identity, importance-weighted, elbo-entropy
-weighted = dgm.to_numpy(vae.log_prob_importance(model, held_out, run.pick(quick=1000, default=5000), rng))
+weighted = dgm.to_numpy(vae.log_prob_importance(model, held_out, run.pick(quick=1000, default=2500), rng))
 # formula: elbo
 bound = dgm.to_numpy(vae.elbo_quadrature(model, held_out, *normal_plane(40)))
 guess = model.posterior(held_out).base
