@@ -1,6 +1,7 @@
 """``python -m benchmarks``: what a training step costs beside its peers, and how pydgm's own cost grows. With ``likelihood``:
 test likelihoods of every density model (:mod:`benchmarks.likelihood`). With ``claims``: how safely the lessons' claims hold,
-over many seeds (:mod:`benchmarks.claims`). With ``modes``: PacGAN's own set-up, for hours (:mod:`benchmarks.modes`).
+over many seeds (:mod:`benchmarks.claims`). With ``gpu``: the same steps on a GPU (:mod:`benchmarks.gpu`). With ``modes``:
+PacGAN's own set-up, for hours (:mod:`benchmarks.modes`).
 
 Each step is the same for all: losses are compared before anything is timed. Every contestant runs in a child process of its own
 on one core with one thread, and they take turns, so that a slow moment of the machine meets all. Read the ratios, not the
@@ -18,7 +19,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from . import claims, likelihood, modes
+from . import claims, gpu, likelihood, modes
 from .growth import growth
 from .problems import STEPS, K
 from .race import CONTESTANTS, first_step, race
@@ -89,11 +90,13 @@ def main(argv: list[str] | None = None) -> int:
         return claims.main(argv[1:])
     if argv[:1] == ["likelihood"]:
         return likelihood.main(argv[1:])
+    if argv[:1] == ["gpu"]:
+        return gpu.main(argv[1:], TITLES)
     if argv[:1] == ["modes"]:
         return modes.main(argv[1:])
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.split("\n\n")[0])
     parser.add_argument(
-        "what", nargs="?", choices=["race", "likelihood", "claims", "modes"], default="race", help="default: race"
+        "what", nargs="?", choices=["race", "likelihood", "claims", "modes", "gpu"], default="race", help="default: race"
     )
     parser.add_argument("--peers", nargs="*", choices=CONTESTANTS, default=list(CONTESTANTS), help="who runs (default: all)")
     parser.add_argument("--seconds", type=float, default=5.0, help="for each step and contestant (default %(default)s)")

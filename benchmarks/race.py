@@ -17,26 +17,29 @@ from .problems import STEPS
 
 FLOOR = "products"  # no contestant: the matrix products alone
 CONTESTANTS = ("pydgm", "pydgm_eager", "torch", "jax", "autograd", "sklearn", "numpy")
+ON_GPU = {"PYDGM_BACKEND": "cupy", "BENCHMARK_DEVICE": "cuda", "JAX_PLATFORMS": "cuda"}
+ON_GPU |= {"JAX_DEFAULT_MATMUL_PRECISION": "highest", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}  # all 24 bits; room for others
 
 
 def command(*arguments: str, **more: str) -> tuple[list[str], dict[str, str]]:
-    """A Python child on one core with one thread, and without the settings that slow some machines' BLAS down."""
+    """A Python child on one core with one thread (on a GPU on any, to compile), without the settings that slow some machines'
+    BLAS down."""
     env = {key: value for key, value in os.environ.items() if key not in ("OPENBLAS_CORETYPE", "PYDGM_EAGER", "PYDGM_BACKEND")}
-    env |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1") | more
+    env |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     # freed memory is kept, for every contestant alike: see pydgm.backend.keep_freed_memory
     env |= {"MALLOC_TRIM_THRESHOLD_": str(256 << 20), "MALLOC_MMAP_THRESHOLD_": str(32 << 20)}
-    env |= {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false", "JAX_PLATFORMS": "cpu", "PYTHONWARNINGS": "ignore"}
+    env |= {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false", "JAX_PLATFORMS": "cpu", "PYTHONWARNINGS": "ignore"} | more
     core = str(max(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else ""
-    pin = ["taskset", "-c", core] if core and shutil.which("taskset") else []
+    pin = ["taskset", "-c", core] if core and shutil.which("taskset") and more != ON_GPU else []
     return [*pin, sys.executable, "-m", *arguments], env
 
 
 class Child:
-    """A contestant's process."""
+    """A contestant's process. With the ending ``_eager`` it does not compile, with ``_gpu`` it computes on a GPU."""
 
     def __init__(self, name: str) -> None:
-        module = name.removesuffix("_eager")
-        argv, env = command("benchmarks.worker", module, **({"PYDGM_EAGER": "1"} if name.endswith("_eager") else {}))
+        module, _, how = name.partition("_")
+        argv, env = command("benchmarks.worker", module, **{"eager": {"PYDGM_EAGER": "1"}, "gpu": ON_GPU}.get(how, {}))
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(argv, env=env, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
         first = self._line()
@@ -97,7 +100,7 @@ def race(peers: Iterable[str], seconds: float, rounds: int = 5, steps: Iterable[
     results: dict[str, dict[str, Any]] = {}
     floor: dict[str, float] = {}
     for step in steps:
-        racing = {name: child for name, child in children.items() if step in child.steps}
+        racing = {name: child for name, child in children.items() if step.split("-")[0] in child.steps}
         answers = {name: child.ask("losses", step, 4) for name, child in racing.items()}
         check_equal(step, {name: a["losses"] for name, a in answers.items() if name not in ("sklearn", FLOOR)})
         times: dict[str, list[float]] = {name: [] for name in racing}

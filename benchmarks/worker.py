@@ -50,7 +50,8 @@ def main() -> None:
             forget_peak()
             before = peak_mib()
             begin = time.perf_counter()
-            steps[name] = getattr(module, name.split("-")[0])(problem(name))
+            placed = getattr(module, "placed", lambda p: p)
+            steps[name] = getattr(module, name.split("-")[0])(placed(problem(name)))
             losses = [steps[name]()]
             first = time.perf_counter() - begin
             losses += [steps[name]() for _ in range(int(rest[0]) - 1)]

@@ -6,14 +6,18 @@ import os
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy comes: several workers share the cores
 
+import contextlib
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 import pydgm as dgm
 from pydgm import data
+from pydgm.errors import BackendError
 
 # The same examples in every run, so that a red test is red again on the next machine.
 # ``pytest --hypothesis-profile=search`` draws many other ones.
@@ -25,10 +29,33 @@ settings.load_profile("repeatable")
 _missing: set[str] = set()
 
 
-@pytest.fixture(params=["device1", "no_float64"])
-def strict(request) -> Iterator[str]:
-    """NumPy behind the bare standard, on a device that refuses implicit conversion: a stand-in for a GPU library."""
-    dgm.use("array_api_strict", device=request.param)
+class Elsewhere(NamedTuple):
+    """Another array library than NumPy, on a device that refuses implicit conversion."""
+
+    library: str
+    device: str | None
+    dtype: str  # the longest numbers that it has
+
+    def use(self) -> None:
+        dgm.use(self.library, self.device)
+
+    def holds(self, x: Any) -> bool:
+        """Whether an array is on the device."""
+        return type(x).__module__.split(".")[0] == self.library and (self.device is None or f"'{self.device}'" in str(x.device))
+
+
+ELSEWHERE = [Elsewhere("array_api_strict", "device1", "float64"), Elsewhere("array_api_strict", "no_float64", "float32")]
+if find_spec("cupy"):  # a GPU itself, beside its stand-in
+    with contextlib.suppress(BackendError):
+        dgm.use("cupy")
+        dgm.use("numpy")
+        ELSEWHERE.append(Elsewhere("cupy", None, "float64"))
+
+
+@pytest.fixture(params=ELSEWHERE, ids=lambda it: it.device or it.library)
+def elsewhere(request) -> Iterator[Elsewhere]:
+    """NumPy behind the bare standard, a stand-in for a GPU library; and CuPy, where there is a GPU."""
+    request.param.use()
     yield request.param
     dgm.use("numpy")
 

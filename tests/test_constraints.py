@@ -353,7 +353,7 @@ def test_the_student_reaches_its_fixed_point() -> None:
     assert right[~but].mean() > 0.95
 
 
-def test_rules_on_the_bare_standard(strict) -> None:
+def test_rules_on_another_device(elsewhere) -> None:
     sentences = [("a", "but", "b"), ("a", "b"), ("c", "but", "a"), ("b",)]
     numbers = text.vocabulary(sentences)
     start = SentenceCNN.init(random(), len(numbers) + 2, 3, 2)

@@ -256,7 +256,7 @@ def test_init_starts_at_the_data() -> None:
     assert not RBM.init(dgm.random.Generator(0), 3, 5).b.any()
 
 
-def test_on_the_bare_standard(strict) -> None:
+def test_on_another_device(elsewhere) -> None:
     rng = dgm.random.Generator(0)
     v = rng.bernoulli(dgm.asarray(np.full((10, 5), 0.5, "float32")))
     state, _ = run(RBM.init(rng, 5, 3, v), contrastive.pcd(1, 4), [v, v], optim.sgd(0.1, weight_decay=0.01), rbm.sparsity)

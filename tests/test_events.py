@@ -271,7 +271,7 @@ def test_a_flow_gives_one_draw_and_its_density() -> None:
     assert float(log_p) == pytest.approx(float(flow.log_prob(x[None])[0]), abs=1e-4)
 
 
-def test_on_the_bare_standard(strict) -> None:
+def test_on_another_device(elsewhere) -> None:
     rng = random()
     logits = rng.normal((3,))
     counts = dist.Multinomial(4, logits).sample(rng, (2,))

@@ -386,7 +386,7 @@ def test_a_base_may_be_any_density_of_vectors() -> None:
     assert np.exp(f.log_prob(points)).sum() * (line[1] - line[0]) ** 2 == pytest.approx(1.0, abs=1e-3)
 
 
-def test_flows_on_the_bare_standard(strict) -> None:
+def test_flows_on_another_device(elsewhere) -> None:
     for layer in (Planar.init(random(), 2), Radial.init(random(), 2), Triangular.init(random(), 2)):
         f = flow([layer])
         x = f.sample(random(1), 6)

@@ -109,7 +109,7 @@ def test_programs_are_right_to_the_last_bit(name) -> None:
 
 
 @pytest.mark.parametrize("name", [*PLAIN, *STATEFUL])
-def test_layers_keep_to_the_standard(strict, name) -> None:
+def test_layers_on_another_device(elsewhere, name) -> None:
     make, x = (PLAIN | STATEFUL)[name]
     if name.startswith("MaskedLinear"):
         make = lambda rng: nn.MaskedLinear.init(rng, dgm.asarray(MASK))  # noqa: E731

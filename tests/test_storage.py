@@ -181,7 +181,7 @@ def test_what_cannot_be_saved_leaves_the_old_file(tmp_path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["x.npz"]
 
 
-def test_on_the_bare_standard(strict, tmp_path) -> None:
+def test_on_another_device(elsewhere, tmp_path) -> None:
     model = nn.MLP.init(random(), [2, 3, 1])
     dgm.save(tmp_path / "m.npz", model)
     back = dgm.load(tmp_path / "m.npz", like=nn.MLP.init(random(1), [2, 3, 1]))

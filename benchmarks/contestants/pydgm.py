@@ -1,4 +1,4 @@
-"""pydgm, compiled or, with ``PYDGM_EAGER=1``, as it is written."""
+"""pydgm, compiled or, with ``PYDGM_EAGER=1``, as it is written; with ``PYDGM_BACKEND=cupy`` on a GPU."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pydgm as dgm
-from pydgm import nn, optim, train
+from pydgm import nn, optim, train, trees
 from pydgm.data.clauses import Batch
 from pydgm.models.adversarial import gan as gan_losses
 from pydgm.models.constraints import SentenceCNN, distillation
@@ -18,6 +18,11 @@ from pydgm.rows import by_rows
 from ..problems import LEARNING_RATE, RBM_RATE, K
 
 Step = Callable[[], float]
+
+
+def placed(p: dict[str, Any]) -> dict[str, Any]:
+    """A problem's numbers on the device; integers name words, and stay where words are looked up."""
+    return trees.map(lambda x: dgm.asarray(x) if x.dtype.kind == "f" else x, p)
 
 
 def network(arrays: list[Any], activation: Any) -> nn.MLP:

@@ -1,8 +1,9 @@
-"""PyTorch, eager, one thread, its own Adam."""
+"""PyTorch, eager, one thread, its own Adam; where ``BENCHMARK_DEVICE`` says "cuda", on a GPU."""
 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -25,11 +26,17 @@ from torch.nn.functional import (
 from ..problems import LEARNING_RATE, RBM_RATE, pixel_masks
 
 torch.set_num_threads(1)
+torch.backends.cudnn.allow_tf32 = False  # all 24 bits, as the others
+DEVICE = os.environ.get("BENCHMARK_DEVICE", "cpu")
 Step = Callable[[], float]
 
 
+def tensor(a: Any) -> Any:
+    return torch.from_numpy(a).to(DEVICE)
+
+
 def leaves(arrays: Any) -> list[Any]:
-    return [torch.from_numpy(a.copy()).requires_grad_() for a in arrays]
+    return [tensor(a.copy()).requires_grad_() for a in arrays]
 
 
 def layer(b: Any, x: Any, w: Any) -> Any:
@@ -48,7 +55,7 @@ def adam(weights: list[Any]) -> Any:
 
 def gan(p: dict[str, Any]) -> Step:
     G, D = leaves(p["G"]), leaves(p["D"])
-    x, z, g_opt, d_opt = torch.from_numpy(p["x"]), torch.from_numpy(p["z"]), adam(G), adam(D)
+    x, z, g_opt, d_opt = tensor(p["x"]), tensor(p["z"]), adam(G), adam(D)
 
     def step() -> float:
         with torch.no_grad():
@@ -74,7 +81,7 @@ games = gan
 
 def wgan_gp(p: dict[str, Any]) -> Step:
     D = leaves(p["D"])
-    x, fake, u = (torch.from_numpy(p[name]) for name in ("x", "fake", "u"))
+    x, fake, u = (tensor(p[name]) for name in ("x", "fake", "u"))
 
     def step() -> float:
         between = (u * x + (1 - u) * fake).requires_grad_()
@@ -89,7 +96,7 @@ def wgan_gp(p: dict[str, Any]) -> Step:
 
 def planar(p: dict[str, Any]) -> Step:
     v, w, b = leaves([p[name] for name in "vwb"])
-    z0, opt = torch.from_numpy(p["z"]), adam([v, w, b])
+    z0, opt = tensor(p["z"]), adam([v, w, b])
 
     def step() -> float:
         wv = (v * w).sum(dim=1)
@@ -114,7 +121,7 @@ def planar(p: dict[str, Any]) -> Step:
 
 def vae(p: dict[str, Any]) -> Step:
     encoder, decoder = leaves(p["encoder"]), leaves(p["decoder"])
-    x, eps, opt = torch.from_numpy(p["x"]), torch.from_numpy(p["eps"]), adam([*encoder, *decoder])
+    x, eps, opt = tensor(p["x"]), tensor(p["eps"]), adam([*encoder, *decoder])
 
     def step() -> float:
         mu, log_sigma = network(encoder, x, torch.relu).chunk(2, dim=1)
@@ -131,7 +138,7 @@ def vae(p: dict[str, Any]) -> Step:
 
 
 def rbm(p: dict[str, Any]) -> Step:
-    W, a, b, v, uh, uv = (torch.from_numpy(p[name].copy()) for name in ("W", "a", "b", "x", "uh", "uv"))
+    W, a, b, v, uh, uv = (tensor(p[name].copy()) for name in ("W", "a", "b", "x", "uh", "uv"))
 
     @torch.no_grad()
     def step() -> float:
@@ -151,7 +158,7 @@ def sentence(p: dict[str, Any]) -> Step:
     table, bias, *out = leaves([p["table"], p["b"], *p["out"]])
     places = (0, 3, 7, 12)  # filters of widths 3, 4 and 5, as (100, 300, width)
     filters = leaves([p["filters"][:, a:b].transpose(2, 0, 1).copy() for a, b in pairwise(places)])
-    words, labels = torch.from_numpy(np.pad(p["x"], ((0, 0), (2, 2)))), torch.from_numpy(p["y"])
+    words, labels = tensor(np.pad(p["x"], ((0, 0), (2, 2)))), tensor(p["y"])
     # Rows in use alone. This Adam adds eps before its correction of the second average, which in the first steps is 0.05.
     optimizers = [adam([bias, *out, *filters]), torch.optim.SparseAdam([table], lr=LEARNING_RATE, eps=5e-10)]
     outside = 1e9 * ((words > 0).float()[:, None, :] - 1)  # only windows around a word count
@@ -174,7 +181,7 @@ def sentence(p: dict[str, Any]) -> Step:
 
 
 def _pixels(p: dict[str, Any], logits_of: Callable[..., Any]) -> Step:
-    filters, biases, x = leaves(p["filters"]), leaves(p["b"]), torch.from_numpy(p["x"])
+    filters, biases, x = leaves(p["filters"]), leaves(p["b"]), tensor(p["x"])
     opt = adam([*filters, *biases])
 
     def step() -> float:
@@ -197,7 +204,7 @@ def conv(p: dict[str, Any]) -> Step:
 
 
 def conv_masked(p: dict[str, Any]) -> Step:
-    masks = [torch.from_numpy(mask) for mask in pixel_masks(p["filters"])]
+    masks = [tensor(mask) for mask in pixel_masks(p["filters"])]
 
     def logits(x: Any, filters: list[Any], biases: list[Any]) -> Any:
         ws = [w * mask for w, mask in zip(filters, masks, strict=True)]
@@ -219,7 +226,7 @@ def conv_down(p: dict[str, Any]) -> Step:
 
 
 def block(p: dict[str, Any]) -> Step:
-    qkv, out, weights, x = leaves(p["qkv"]), leaves(p["out"]), leaves(p["mlp"]), torch.from_numpy(p["x"])
+    qkv, out, weights, x = leaves(p["qkv"]), leaves(p["out"]), leaves(p["mlp"]), tensor(p["x"])
     scales, shifts = zip(*[leaves(pair) for pair in zip(*p["norms"], strict=True)], strict=True)
     opt = adam([*qkv, *out, *weights, *scales, *shifts])
 
@@ -239,7 +246,7 @@ def block(p: dict[str, Any]) -> Step:
 
 
 def mlp(p: dict[str, Any]) -> Step:
-    weights, x = leaves(p["weights"]), torch.from_numpy(p["x"])
+    weights, x = leaves(p["weights"]), tensor(p["x"])
     opt = adam(weights)
 
     def step() -> float:

@@ -134,7 +134,7 @@ BLIND |= {"Frechet": ("blurred", "4 of 8", "8 points", "Gaussian", "copies"), "s
 BLIND |= {"precision": ("4 of 8", "1 of 8", "copies")}
 sees, blind = ([notices[m][list(made).index(f)] for m, faults in pairs.items() for f in faults] for pairs in (SEES, BLIND))
 
-p, q = (rng.normal((500_000, 3), "float64") * np.array(scale) + shift for scale, shift in (((1, 2, 3), 0), ((2, 1, 1.5), 1)))
+p, q = (rng.normal((500_000, 3), "float64") * dgm.asarray(scale) + shift for scale, shift in (((1, 2, 3), 0), ((2, 1, 1.5), 1)))
 closed = 3 * 1.0**2 + sum((a - b) ** 2 for a, b in ((1, 2), (2, 1), (3, 1.5)))  # both covariances are diagonal
 gap, scores = metrics.frechet_distance(p, q) / closed - 1.0, np.mean([NUMBERS["score, of 8"](x) for x in fresh])
 

@@ -98,7 +98,8 @@ off = (estimates[:, 0] - log_z) / (0.5 * (estimates[:, 2] - estimates[:, 1]))
 still = contrastive.cd(1).gradient(small, made, None, rng)[1]
 moving = dgm.grad(contrastive.contrastive_loss)(small, made, small.gibbs(rng, rng.bernoulli(even), 1))
 stands = float(dgm.vector_norm(still.W) / dgm.vector_norm(moving.W))
-strokes = [metrics.neighbour_correlation(x) for x in (used, rng.normal(used.shape) * inked.x.std(axis=0), drawn, inked.x)]
+noise = rng.normal(used.shape) * dgm.asarray(inked.x.std(axis=0))
+strokes = [metrics.neighbour_correlation(x) for x in (used, noise, drawn, inked.x)]
 wrong = (np.abs(rewritten - new.x) > 0.5).sum() / new.x.sum()  # with all pixels blank it would be 1
 
 run.claim("the lecture's averages are the derivative of the exact likelihood: largest gap", gap, "<=", 1e-6)
