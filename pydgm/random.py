@@ -90,7 +90,7 @@ class Generator:
 
     def permutation(self, n: int) -> Array:
         """0, ..., n - 1 in random order."""
-        return xp.argsort(self.uniform((n,), "float64"))
+        return xp.argsort(self.uniform((n,), xp.library.longest_float))
 
 
 _watchers: list[tuple[int, dict[int, tuple[Generator, Any]]]] = []

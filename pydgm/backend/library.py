@@ -32,6 +32,11 @@ class Library:
         """The module, and the device in its own terms. Raises ``ImportError`` and :class:`BackendError`."""
         return importlib.import_module(cls.name), device
 
+    @property
+    def longest_float(self) -> str:
+        """The dtype of the most digits that the device has."""
+        return "float64"
+
     def placed(self, like: Array | None) -> dict[str, Any]:
         """The argument that puts a new array beside ``like``."""
         return {}
@@ -133,6 +138,10 @@ class Strict(Library):
         module = importlib.import_module(cls.name)
         _let_the_other_operand_answer(type(module.zeros(())))
         return module, module.Device(device) if isinstance(device, str) else device
+
+    @property
+    def longest_float(self) -> str:
+        return "float64" if "float64" in self.xp.__array_namespace_info__().dtypes(device=self.device) else "float32"
 
     def placed(self, like: Array | None) -> dict[str, Any]:
         device = self.device if like is None else like.device

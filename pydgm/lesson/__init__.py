@@ -2,7 +2,21 @@
 
 from .claims import Claim
 from .film import screen
-from .pictures import clusters, curves, densities, density, dots, equation, graph, grid, images, people, smallest_text, tiles
+from .pictures import (
+    clusters,
+    curves,
+    densities,
+    density,
+    dots,
+    equation,
+    graph,
+    grid,
+    images,
+    network,
+    people,
+    smallest_text,
+    tiles,
+)
 from .run import Run, add_options, options, start
 
 __all__ = [
@@ -18,6 +32,7 @@ __all__ = [
     "graph",
     "grid",
     "images",
+    "network",
     "options",
     "people",
     "screen",

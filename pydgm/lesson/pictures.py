@@ -178,6 +178,29 @@ def graph(
     ax.axis("off")
 
 
+def network(ax: Any, labels: Sequence[Any], masks: Sequence[Any], to: int, names: Sequence[str], title: str = "") -> None:
+    """Layers of units, the first at the bottom, with their labels, and the weights that ``masks`` (below, above) leave.
+
+    What the units labelled ``to`` of the last layer hear of is red.
+    """
+    heard = [numpy.asarray(labels[-1]) == to]
+    for mask in reversed(masks):
+        heard.insert(0, mask @ heard[0] > 0)
+    spots = [[(i - (len(layer) - 1) / 2, 2.0 * y) for i in range(len(layer))] for y, layer in enumerate(labels)]
+    for y, mask in enumerate(masks):
+        for i, j in zip(*numpy.nonzero(mask), strict=True):
+            color, lw = ("C3", 3.0) if heard[y][i] and heard[y + 1][j] else ("0.75", 1.5)
+            ax.plot(*zip(spots[y][i], spots[y + 1][j], strict=True), color=color, lw=lw, zorder=1)
+    left = min(x for layer in spots for x, _ in layer) - 0.7
+    for layer, texts, red, name in zip(spots, labels, heard, names, strict=True):
+        ax.text(left, layer[0][1], name, ha="right", va="center")
+        for spot, text, is_red in zip(layer, texts, red, strict=True):
+            circle = {"boxstyle": "circle", "facecolor": "mistyrose" if is_red else "white"}
+            ax.text(*spot, f"{text}", ha="center", va="center", bbox=circle)
+    ax.set(xlim=(left - 1.0, -left), ylim=(-0.9, 2.0 * len(masks) + 0.9), title=title)
+    ax.axis("off")
+
+
 def grid(ax: Any, images: Sequence[Sequence[Any]], rows: Sequence[str] = (), columns: Sequence[str] = ()) -> None:
     """Rows of square images side by side, each with a grey scale of its own, and names for rows and columns."""
     side = len(images[0][0])

@@ -225,6 +225,14 @@ class Run:
         self.sources[name] = {"source": dataset.source, "real": dataset.real}
         return dataset
 
+    def at_hand(self, name: str) -> bool:
+        """Whether the data set's files are here, for what a lesson can leave out; where not, it says how to get them."""
+        folder = data.SETS[name].folder
+        here = data.find(folder, self._data) is not None
+        if not here:
+            print(f"{name} is not at hand, and left out: python -m pydgm.data fetch {folder}", flush=True)
+        return here
+
     def train(self, step: Step, state: State, batches: Any, what: str, **options: Any) -> State:
         """:func:`pydgm.train.run`, with a progress bar; with ``--full`` it saves itself every minute, for ``--resume``."""
         save = None if self.mode != "full" else self._out / f".{self.name.rpartition('/')[2]}-{what.replace(' ', '-')}.npz"

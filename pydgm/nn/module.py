@@ -96,7 +96,7 @@ def _join(cls: type, keys: tuple[str, ...], children: list[Any], fixed: Any) -> 
     return module
 
 
-@dataclass_transform(frozen_default=True)
+@dataclass_transform(frozen_default=True, field_specifiers=(static, state))
 class Module:
     """A model or a part of one. Subclasses are frozen dataclasses without further ado::
 

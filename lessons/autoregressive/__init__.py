@@ -1,0 +1,4 @@
+"""Autoregressive models
+
+A joint density as a product of conditionals: exact likelihoods, one variable after the other.
+"""

@@ -1,0 +1,90 @@
+r"""MADE, the masked autoencoder for distribution estimation: all conditionals in one pass (Germain et al. 2015; lectures L3 and
+L4, "Fully Observed Models").
+
+    h = relu((W * M_W) x + c),    logits = (V * M_V) h + (A * M_A) x + b
+
+Every unit has a degree m. An input's is its place in the order, 1 to D; a hidden unit's is drawn between 1 and D - 1, and says
+how many of the first inputs it may see. A weight is there where
+
+    M_W: m(hidden) >= m(input),    M_V: m(output) > m(hidden),    M_A: m(output) > m(input),
+
+so that output d hears of the inputs before d and of no other: p(x) = prod_d p(x_d | x_<d) is normalised. With several sets of
+degrees one network learns several orders at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ... import checks
+from ...autodiff import astype, concat, expand_dims, relu, reshape, take
+from ...backend import Array, xp, zeros
+from ...errors import ArgumentError, shape_text
+from ...nn import Linear, glorot_uniform, static
+from ...nn.layers import Initialiser, check_init
+from ...random import Generator
+from .base import Autoregressive, check_places
+
+
+class MADE(Autoregressive):
+    """``layers``, with relu between them, and ``direct`` A (D, D) from the inputs to the outputs past all of them.
+
+    ``degrees``: of each hidden layer's units, (K, width), a row for each of the K orders.
+    """
+
+    layers: tuple[Linear, ...]
+    direct: Array
+    degrees: tuple[Array, ...] = static()
+    activation: Callable[[Array], Array] = relu
+
+    @classmethod
+    def init(
+        cls,
+        rng: Generator,
+        D: int,
+        hidden: Sequence[int],
+        places: Array | None = None,
+        activation: Callable[[Array], Array] = relu,
+        weight: Initialiser = glorot_uniform,
+    ) -> MADE:
+        """For D variables as they stand, or in the orders ``places`` (K, D), :func:`.base.random_orders`; widths of the layers.
+
+        Degrees of a layer are drawn, none below the lowest of the layer before: such a unit would hear nothing.
+        """
+        check_init(rng, "MADE.init", D=D)
+        if not isinstance(hidden, list | tuple) or not hidden:
+            raise ArgumentError(f"MADE.init: wanted the widths of the hidden layers, [500], got {shape_text(hidden)}")
+        places = check_places(places, D, "MADE.init")
+        layers, degrees, n_in = [], [], D
+        lowest = [1] * int(places.shape[0])
+        for width in (*hidden, D):
+            checks.count(width, "MADE.init: a hidden width")
+            layers.append(Linear.init(rng, n_in, width, weight))
+            n_in = width
+        for width in hidden:
+            drawn = [rng.integers(low, max(D, low + 1), (width,)) for low in lowest]
+            lowest = [int(xp.min(m)) for m in drawn]
+            degrees.append(concat([expand_dims(m, 0) for m in drawn], axis=0))
+        return cls(places, tuple(layers), zeros((D, D)), tuple(degrees), activation)
+
+    def masks(self, order: Any = 0) -> list[Array]:
+        """M_W of each hidden layer (in, out), M_V, and M_A, of zeros and ones."""
+        place, *hidden = (_row(m, order) for m in (self.places + 1, *self.degrees))
+        of_layers = [expand_dims(below, 1) <= above for below, above in zip([place, *hidden], hidden, strict=False)]
+        last = [expand_dims(below, 1) < place for below in (hidden[-1], place)]
+        return [astype(mask, self.direct.dtype) for mask in (*of_layers, *last)]
+
+    def logits(self, x: Array, order: Any = 0) -> Array:
+        """Of all conditionals, (n, D) -> (n, D)."""
+        *masks, last, direct = self.masks(order)
+        h = x
+        for layer, mask in zip(self.layers, masks, strict=False):
+            h = self.activation(h @ (layer.weight * mask) + layer.bias)
+        # formula: made
+        return h @ (self.layers[-1].weight * last) + x @ (self.direct * direct) + self.layers[-1].bias
+
+
+def _row(m: Array, order: Any) -> Array:
+    """The row of one order, which is a number or, drawn in a compiled step, an array of one."""
+    return m[order, :] if isinstance(order, int) else reshape(take(m, reshape(order, (1,)), axis=0), (-1,))

@@ -1,0 +1,215 @@
+"""Autoregressive models against the sum over all rows, the naive product of conditionals, and their own Jacobian."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import pydgm as dgm
+from pydgm import metrics, nn, optim, train, trees
+from pydgm.errors import ArgumentError, DomainError, ShapeError
+from pydgm.models.autoregressive import MADE, NADE, made, nade, natural_order, nll, random_orders
+from pydgm.testing import check_grads
+
+
+def random(seed: int = 0):
+    return dgm.random.Generator(seed)
+
+
+def bits(D: int):
+    return np.array(list(itertools.product((0.0, 1.0), repeat=D)))
+
+
+def strewn(model, seed: int):
+    """The model in float64 with weights that are nowhere 0."""
+    noise = np.random.default_rng(seed)
+    return trees.map(lambda w: w + 0.8 * noise.standard_normal(w.shape), nn.double(model))
+
+
+def small_nade(D: int, hidden: int, orders: int, seed: int):
+    return strewn(NADE.init(random(seed), D, hidden, random_orders(random(seed), D, 1)), seed)
+
+
+def small_made(D: int, hidden: int, orders: int, seed: int):
+    return strewn(MADE.init(random(seed), D, [hidden, hidden + 2], random_orders(random(seed), D, orders)), seed)
+
+
+SIZES = (st.integers(1, 7), st.integers(1, 6), st.integers(1, 3), st.integers(0, 10_000))
+MODELS = st.one_of(st.builds(small_nade, *SIZES), st.builds(small_made, *SIZES))
+
+
+@given(MODELS)
+def test_probabilities_of_all_rows_add_up_to_one(model) -> None:
+    # formula: autoregression
+    x = bits(model.shape[0])
+    assert np.exp(model.log_prob(x)).sum() == pytest.approx(1.0, abs=1e-12)
+    each = [np.exp(model.log_prob_in(x, k)) for k in range(model.orders)]
+    for p in each:
+        assert p.sum() == pytest.approx(1.0, abs=1e-12)
+    np.testing.assert_allclose(np.exp(model.log_prob(x)), np.mean(each, axis=0), rtol=1e-10)
+
+
+@given(MODELS)
+def test_a_conditional_hears_of_what_came_before_and_of_nothing_else(model) -> None:
+    """Exactly: the entries of the Jacobian are 0.0, and changing a later variable changes no bit of the logits."""
+    # formula: made
+    x = (np.random.default_rng(0).random(model.shape) < 0.5).astype(float)
+    for k in range(model.orders):
+        place = model.places[k]
+        hears = place[None, :] < place[:, None]  # (output, input)
+        slopes = dgm.jacobian(lambda x, k=k: model.logits(x[None, :], k)[0, :])(x)
+        assert (slopes[~hears] == 0.0).all()
+        assert (slopes[hears] != 0.0).all()
+        for i in range(len(x)):
+            other = np.where(np.arange(len(x)) == i, 1.0 - x, x)
+            changed = (model.logits(x[None], k) != model.logits(other[None], k))[0]
+            assert not changed[~hears[:, i]].any()
+
+
+def test_masks_leave_every_way_that_is_allowed() -> None:
+    """As a graph: from each input there is a way to each later output, and with hidden units enough one through them."""
+    D = 6
+    model = MADE.init(random(3), D, [200, 200], random_orders(random(4), D, 2))
+    for k in range(2):
+        first, second, last, direct = model.masks(k)
+        later = model.places[k][:, None] < model.places[k][None, :]
+        np.testing.assert_array_equal(direct, later)
+        np.testing.assert_array_equal((first @ second @ last) > 0, later)
+
+
+@given(st.builds(small_nade, *SIZES))
+def test_nade_is_the_product_of_its_conditionals(model) -> None:
+    # formula: nade
+    x = bits(model.shape[0])[::3]
+    W, c, V, b = model.W, model.c, model.V, model.b
+    order = np.argsort(model.places[0])
+    expected = np.zeros(len(x))
+    for n, row in enumerate(x):
+        v = row[order]
+        for d in range(len(v)):
+            h = 1.0 / (1.0 + np.exp(-(c + sum(W[j] * v[j] for j in range(d)))))
+            p = 1.0 / (1.0 + np.exp(-(b[d] + V[d] @ h)))
+            expected[n] += np.log(p if v[d] == 1.0 else 1.0 - p)
+    np.testing.assert_allclose(model.log_prob(x), expected, rtol=1e-9)
+
+
+@settings(max_examples=10)
+@given(st.integers(1, 4), st.integers(1, 6), st.integers(1, 4), st.sampled_from([1, 5, 40, 1 << 17]))
+def test_nades_recursion_has_the_derivatives_of_its_formula(n, D, H, block) -> None:
+    """However many columns are taken at a time; to second order by finite differences."""
+    noise = np.random.default_rng(n + 10 * D + 100 * H)
+    x, weights, g = noise.standard_normal((n, D)), noise.standard_normal((2 * D + 1, H)), noise.standard_normal((n, D))
+    library = dgm.xp.library
+    library.block = block
+    try:
+        np.testing.assert_allclose(nade.outputs(x, weights), nade._formula(x, weights), rtol=1e-12, atol=1e-13)
+        expected = dgm.vjp(lambda w: nade._formula(x, w), weights)[1](g)[0]
+        np.testing.assert_allclose(nade.weights_gradient(g, x, weights), expected, rtol=1e-10, atol=1e-12)
+        check_grads(nade.outputs, (x, weights), order=2)
+    finally:
+        del library.block
+
+
+def test_large_sums_make_no_noise_and_no_nan() -> None:
+    weights = 1e4 * np.ones((5, 3), "float32")
+    x = np.array([[1.0, 1.0], [0.0, 1.0]], "float32")
+    for sign in (1.0, -1.0):
+        assert np.isfinite(nade.outputs(x, sign * weights)).all()
+        assert np.isfinite(nade.weights_gradient(x, x, sign * weights)).all()
+
+
+@pytest.mark.parametrize("make", [small_nade, small_made])
+def test_samples_are_as_frequent_as_they_are_probable(make) -> None:
+    model = make(4, 5, 3, 1)
+    n, rows = 20_000, bits(4)
+    p = np.exp(model.log_prob(rows))
+    counts = np.bincount((model.sample(random(5), n) @ [8, 4, 2, 1]).astype(int), minlength=16)
+    assert ((counts - n * p) ** 2 / (n * p)).sum() < 45.0  # chi-squared with 15 degrees of freedom: p = 1e-4
+
+
+@pytest.mark.parametrize("make", [small_nade, small_made])
+def test_completions_keep_what_is_known_and_follow_the_conditional(make) -> None:
+    model, n, k = make(4, 5, 3, 2), 20_000, 0
+    order = np.argsort(model.places[k])
+    known = np.zeros((n, 4))
+    known[:, order[:2]] = [1.0, 0.0]
+    x = model.complete(random(7), known, 2, k)
+    np.testing.assert_array_equal(x[:, order[:2]], known[:, order[:2]])
+    rest = np.array([[a, b] for a in (0.0, 1.0) for b in (0.0, 1.0)])
+    rows = np.zeros((4, 4))
+    rows[:, order[:2]], rows[:, order[2:]] = [1.0, 0.0], rest
+    p = np.exp(model.log_prob_in(rows, k))
+    p = p / p.sum()
+    counts = np.bincount((x[:, order[2:]] @ [2, 1]).astype(int), minlength=4)
+    assert ((counts - n * p) ** 2 / (n * p)).sum() < 22.0  # 3 degrees of freedom: p = 6e-5
+
+
+@pytest.mark.parametrize(("make", "orders"), [(small_nade, 1), (small_made, 1), (small_made, 3)])
+def test_compiled_and_eager_training_are_the_same(make, orders) -> None:
+    start = trees.map(lambda w: w.astype("float32") if w.dtype == np.float64 else w, make(5, 4, orders, 0))
+    x = (random(1).uniform((20, 5)) < 0.4).astype("float32")
+
+    def fit():
+        step = train.minimise(nll, optim.adam(0.05))
+        return train.run(step, step.init(start, random(2)), [x] * 20)
+
+    compiled = fit()
+    with dgm.eager():
+        eager = fit()
+    for a, b in zip(trees.leaves(compiled.model), trees.leaves(eager.model), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert compiled.losses[-1] < compiled.losses[0]
+
+
+def test_orders_are_drawn_anew_in_each_step() -> None:
+    """Of a model with several orders the losses of one batch and one set of weights are those of its orders."""
+    model = small_made(5, 4, 3, 0)
+    x = bits(5)
+    step = train.minimise(nll, optim.sgd(0.0))
+    losses = train.run(step, step.init(model, random(0)), [x] * 30).losses
+    each = {round(float(-np.mean(model.log_prob_in(x, k))), 9) for k in range(3)}
+    assert {round(float(value), 9) for value in losses} == each
+
+
+def test_likelihood_is_exact_and_takes_many_rows() -> None:
+    model = small_made(5, 4, 2, 3)
+    x = bits(5)
+    result = metrics.likelihood(model, x, random(), size=7)
+    assert result.kind == "exact"
+    assert result.nats == pytest.approx(float(np.mean(model.log_prob(x))))
+    assert model.log_prob(x.reshape(4, 8, 5)).shape == (4, 8)
+    assert model.log_prob(x[3]).shape == ()
+    assert model.sample(random(), (2, 3)).shape == (2, 3, 5)
+    assert model.sample(random(), 0).shape == (0, 5)
+
+
+def test_on_another_device(elsewhere) -> None:
+    rng = random()
+    for model in (NADE.init(rng, 5, 3), MADE.init(rng, 5, [4], random_orders(rng, 5, 2))):
+        x = model.sample(rng, 6)
+        assert elsewhere.holds(x)
+        value, slope = dgm.value_and_grad(nll)(model, x, rng)
+        assert np.isfinite(float(value))
+        assert all(np.isfinite(dgm.to_numpy(w)).all() for w in trees.leaves(slope))
+
+
+def test_what_is_refused_says_what_is_wanted() -> None:
+    rng = random()
+    with pytest.raises(ArgumentError, match=r"MADE.init: wanted the widths of the hidden layers, \[500\], got 500"):
+        MADE.init(rng, 5, 500)
+    with pytest.raises(ArgumentError, match=r"NADE.init: places: wanted one order, \(n, 5\), each row 0 to 4 in some order"):
+        NADE.init(rng, 5, 3, random_orders(rng, 5, 2))
+    with pytest.raises(ArgumentError, match="each row 0 to 4 in some order"):
+        MADE.init(rng, 5, [3], natural_order(5) + 1)
+    model = MADE.init(rng, 5, [3])
+    with pytest.raises(DomainError, match="binary x: wanted values from 0 to 1"):
+        model.log_prob(2.0 * np.ones((3, 5)))
+    with pytest.raises(ShapeError, match=r"MADE: rows of x: wanted an array \(..., 5\)"):
+        model.log_prob(np.ones((3, 4)))
+    with pytest.raises(ArgumentError, match="one of 1 orders"):
+        model.complete(rng, np.ones((3, 5)), 2, 1)
+    assert made.MADE is MADE
