@@ -56,8 +56,10 @@ TITLES |= {
     "conv": "convolutions, 7 x 7, three 3 x 3 of 32 channels, 1 x 1; batch 64 of 28 x 28, Adam",
     "conv_masked": "the same with PixelCNN's masks",
     "conv_down": "4 x 4 convolutions 1-32-64 with stride 2, and back, transposed; batch 64 of 28 x 28, Adam",
+    "gated": "gated PixelCNN, five layers of 32 channels, batch 16 of 28 x 28, Adam",
     "block": "layer norm, self-attention of 4 heads over 64 places of 64, MLP; batch 32, Adam",
 }
+TITLES |= {"made": "MADE 784-500-784 with direct weights, batch 100, Adam"}
 TITLES |= {"sentence": "sentence CNN, 16,000 words of 300, 3 x 100 filters, batch 50, Adam on the rows in use"}
 MEMORY = {"vae": "VAE", "conv": "convolutions'", "block": "attention"}  # of which steps it is shown
 

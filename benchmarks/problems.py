@@ -22,9 +22,11 @@ STEPS = (
     "vae",
     "rbm",
     "sentence",
+    "made",
     "conv",
     "conv_masked",
     "conv_down",
+    "gated",
     "block",
 )
 GAMES = (2, 32, 32, 2), (2, 64, 64, 1)  # generators and discriminators of the lesson on mode collapse
@@ -52,6 +54,13 @@ def pixel_masks(filters: list[np.ndarray]) -> list[np.ndarray]:
         k = w.shape[2]
         masks.append((np.arange(k * k).reshape(k, k) < k * k // 2 + (i > 0)).astype("float32"))
     return masks
+
+
+def made_masks(degrees: np.ndarray, n: int) -> list[np.ndarray]:
+    """MADE's, for pixels in raster order: of the first layer, the last, and the direct weights."""
+    place = np.arange(1, n + 1)
+    masks = place[:, None] <= degrees, degrees[:, None] < place, place[:, None] < place
+    return [mask.astype("float32") for mask in masks]
 
 
 def problem(name: str) -> dict[str, Any]:
@@ -87,10 +96,25 @@ def problem(name: str) -> dict[str, Any]:
         out = 0.1 * normal(300, 2), np.zeros(2, "float32")
         labels = rng.integers(0, 2, 50)
         return {"table": table, "filters": filters, "b": np.zeros((3, 100), "float32"), "out": out, "x": words, "y": labels}
+    if name == "made":
+        x = (rng.random((100, 784)) < 0.13).astype("float32")
+        return {
+            "layers": _mlp(rng, 784, 500, 784),
+            "direct": np.zeros((784, 784), "float32"),
+            "m": rng.integers(1, 784, 500),
+            "x": x,
+        }
     if name in WINDOWS:
         x = (rng.random((64, 1, 28, 28)) < 0.13).astype("float32")
         filters = [0.1 * normal(*shape) for shape in WINDOWS[name]]
         return {"filters": filters, "b": [np.zeros(n, "float32") for n in CHANNELS[name]], "x": x}
+    if name == "gated":  # reach 3 in the first layer, 1 in the others; 32 channels
+        sizes = [(1, 3, 3)] + 4 * [(32, 1, 2)]  # channels in, reach, pixels of the horizontal window
+        parts = [[(64, n, r + 1, 2 * r + 1), (64, n, 1, side), (64, 64), (32, 32), (2, 64)] for n, r, side in sizes]
+        last = [(32, 32, 1, 1), (32,), (1, 32, 1, 1), (1,)]
+        layers = [[0.1 * normal(*shape) for shape in each] for each in parts]
+        x = (rng.random((16, 784)) < 0.13).astype("float32")
+        return {"layers": layers, "last": [0.1 * normal(*shape) for shape in last], "x": x}
     if name == "block":
         inside = {"qkv": _mlp(rng, 64, 192), "out": _mlp(rng, 64, 64), "mlp": _mlp(rng, 64, 256, 64)}
         return {**inside, "norms": [np.ones((2, 64), "float32"), np.zeros((2, 64), "float32")], "x": normal(32, 64, 64)}

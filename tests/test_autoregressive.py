@@ -12,7 +12,18 @@ from hypothesis import strategies as st
 import pydgm as dgm
 from pydgm import metrics, nn, optim, train, trees
 from pydgm.errors import ArgumentError, DomainError, ShapeError
-from pydgm.models.autoregressive import MADE, NADE, made, nade, natural_order, nll, random_orders
+from pydgm.models.autoregressive import (
+    MADE,
+    NADE,
+    Autoregressive,
+    GatedPixelCNN,
+    PixelCNN,
+    made,
+    nade,
+    natural_order,
+    nll,
+    random_orders,
+)
 from pydgm.testing import check_grads
 
 
@@ -213,3 +224,94 @@ def test_what_is_refused_says_what_is_wanted() -> None:
     with pytest.raises(ArgumentError, match="one of 1 orders"):
         model.complete(rng, np.ones((3, 5)), 2, 1)
     assert made.MADE is MADE
+
+
+# Pictures
+
+
+def small_pixels(kind, seed: int, size=(3, 4)):
+    """Plain: windows of 3. Gated: the first reaches two pixels far, the others one."""
+    options = {"first": 3} if kind is PixelCNN else {"first": 2}
+    return strewn(kind.init(random(seed), size, 4, 2, **options), seed)
+
+
+@pytest.mark.parametrize("kind", [PixelCNN, GatedPixelCNN])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_probabilities_of_all_pictures_add_up_to_one(kind, seed) -> None:
+    model, x = small_pixels(kind, seed), bits(12)
+    assert np.exp(model.log_prob(x)).sum() == pytest.approx(1.0, abs=1e-12)
+
+
+def seen(model, at: int):
+    """Which pixels the log-odds of one pixel depend on, by the Jacobian: exactly."""
+    x = (np.random.default_rng(0).random(model.shape) < 0.5).astype(float)
+    slopes = dgm.grad(lambda x: model.logits(x[None, :])[0, at])(x)
+    return slopes.reshape(model.size) != 0.0
+
+
+@pytest.mark.parametrize("kind", [PixelCNN, GatedPixelCNN])
+def test_a_pixel_hears_of_no_later_one(kind) -> None:
+    model = small_pixels(kind, 0, (5, 6))
+    for at in range(30):
+        assert not seen(model, at).reshape(-1)[at:].any()
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+def test_the_plain_network_has_a_blind_spot_and_the_gated_one_has_none(layers) -> None:
+    """Its shape follows from the windows: a tap up leads one pixel further to the right for each layer, and no more."""
+    # formula: pixel-cnn
+    side, first = 15, 2
+    at, row, column = side * 9 + 7, 9, 7
+    plain = strewn(PixelCNN.init(random(0), (side, side), 10, layers, 2 * first + 1), 0)
+    gated = strewn(GatedPixelCNN.init(random(0), (side, side), 4, layers + 1, first), 0)
+    reach = first + layers
+    up, right = row - np.arange(side)[:, None], np.arange(side)[None, :] - column
+    before = ((up > 0) | ((up == 0) & (right < 0))) & (np.abs(right) <= reach) & (up <= reach)
+    wedge = before & (right > first + np.minimum(up - 1, layers))
+    assert wedge.sum() == layers * (layers + 1) // 2
+    np.testing.assert_array_equal(seen(plain, at), before & ~wedge)
+    np.testing.assert_array_equal(seen(gated, at)[row - reach :], before[row - reach :])
+
+
+@pytest.mark.parametrize("known", [0, 7, 20, 30])
+def test_pictures_drawn_by_what_is_kept_are_those_drawn_naively(known) -> None:
+    """Pixel by pixel the same, with the same noise."""
+    model = small_pixels(GatedPixelCNN, 3, (5, 6))
+    x = (np.random.default_rng(1).random((40, 30)) < 0.5).astype(float)
+    kept = model.complete(random(5), x, known)
+    naive = Autoregressive.complete(model, random(5), x, known)
+    np.testing.assert_array_equal(kept, naive)
+    np.testing.assert_array_equal(kept[:, :known], x[:, :known])
+
+
+@pytest.mark.parametrize("kind", [PixelCNN, GatedPixelCNN])
+def test_pictures_learn_compiled_as_they_do_eagerly(kind) -> None:
+    start = kind.init(random(0), (4, 5), 4, 2)
+    x = (random(1).uniform((20, 20)) < 0.4).astype("float32")
+
+    def fit():
+        step = train.minimise(nll, optim.adam(0.02))
+        return train.run(step, step.init(start, random(2)), [x] * 10)
+
+    compiled = fit()
+    with dgm.eager():
+        eager = fit()
+    for a, b in zip(trees.leaves(compiled.model), trees.leaves(eager.model), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert compiled.losses[-1] < compiled.losses[0]
+
+
+def test_pictures_on_another_device(elsewhere) -> None:
+    rng = random()
+    for kind in (PixelCNN, GatedPixelCNN):
+        model = kind.init(rng, (3, 3), 3, 2, 3)
+        x = model.sample(rng, 4)
+        assert elsewhere.holds(x)
+        assert np.isfinite(dgm.to_numpy(model.log_prob(x))).all()
+
+
+def test_pictures_say_what_size_is() -> None:
+    with pytest.raises(ArgumentError, match=r"PixelCNN.init: wanted height and width, \(28, 28\), got 784"):
+        PixelCNN.init(random(), 784)
+    with pytest.raises(DomainError, match="height and width: wanted 1 or more"):
+        GatedPixelCNN.init(random(), (0, 3))

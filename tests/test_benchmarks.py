@@ -21,7 +21,7 @@ from benchmarks.contestants import pydgm as pydgm_steps
 from benchmarks.plot import plot
 from benchmarks.problems import STEPS, problem
 from benchmarks.race import check_equal, race
-from pydgm import data, metrics, nn
+from pydgm import data, metrics, nn, trees
 from pydgm import distributions as dist
 from pydgm.data import published
 from pydgm.lesson.claims import Claim
@@ -97,7 +97,7 @@ def test_problems_are_the_same_each_time() -> None:
     for name in STEPS:
         a, b = problem(name), problem(name)
         assert a.keys() == b.keys()
-        assert all((x == y).all() for key in a for x, y in zip(a[key], b[key], strict=True))
+        assert all((x == y).all() for x, y in zip(trees.leaves(a), trees.leaves(b), strict=True))
     with pytest.raises(ValueError, match="no step"):
         problem("nothing")
 
@@ -113,13 +113,19 @@ def test_likelihoods_are_kept(tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.setenv("PYDGM_DATA", str(tmp_path))
     monkeypatch.setattr(published, "CONTENT", {})
     monkeypatch.setattr(likelihood, "RECIPES", {8: likelihood.Recipe(8, 800, 0.5, 0.0, 2)})
+    fits = {"NADE": likelihood.Fit((8,), 20, 0.05, 0.0, 20), "MADE": likelihood.Fit((8,), 20, 0.05, 0.0, 20)}
+    fits["MADE, several orders"] = fits["MADE"]._replace(orders=2)
+    monkeypatch.setattr(likelihood, "FITS", {name: {8: fit} for name, fit in fits.items()})
     monkeypatch.setattr(likelihood, "MODELS", dict(likelihood.MODELS))
     command = ["likelihood", "--data", "dna", "--json", str(kept), "--seeds"]
     assert main([*command, "2"]) == 0
     results = {row["model"]: row for row in json.loads(kept.read_text(encoding="utf-8"))}
     fields = ["model", "data", "nats", "low", "high", "kind", "published", "source", "seeds", "minutes", "each", "commit"]
     assert all(list(row) == fields for row in results.values())
-    assert set(results) == {"independent columns", "RBM"}
+    assert set(results) == {"independent columns", "RBM", *fits}
+    for name in fits:
+        assert results[name]["kind"] == "exact"
+        assert results[name]["nats"] > results["independent columns"]["nats"] + 1.0
     assert (results["RBM"]["kind"], results["independent columns"]["kind"]) == ("estimate", "exact")
     assert results["RBM"]["low"] <= results["RBM"]["nats"] <= results["RBM"]["high"]
     assert results["RBM"]["nats"] > results["independent columns"]["nats"] + 1.0

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ..problems import pixel_masks
+from ..problems import made_masks, pixel_masks
 from .functional import Losses
 from .functional import mlp as network
 
@@ -115,6 +115,31 @@ def conv_down(p: dict[str, Any]) -> Step:
     return _pixels(p, [(2, 1, turned) for turned in (False, False, True, True)], [None] * 4)
 
 
+def gated(p: dict[str, Any]) -> Step:
+    def around(x: Any, w: Any, padding: Any) -> Any:
+        return jax.lax.conv_general_dilated(x, w, (1, 1), padding)
+
+    def gate(a: Any) -> Any:
+        return jnp.tanh(a[:, :32]) * jax.nn.sigmoid(a[:, 32:])
+
+    def loss(weights: Any, x: Any) -> Any:
+        v = h = x.reshape(-1, 1, 28, 28)
+        for i in range(0, 25, 5):
+            vertical, horizontal, link, out, bias = weights[i : i + 5]
+            r, side = vertical.shape[2] - 1, horizontal.shape[3]
+            a = around(v, vertical, [(r, 0), (r, r)]) + bias[0][:, None, None]
+            down = jnp.pad(a, [(0, 0), (0, 0), (1, 0), (0, 0)])[:, :, :-1]
+            row = around(h, horizontal, [(0, 0), (r, side - r - 1)]) + bias[1][:, None, None]
+            new = jnp.einsum("oc,nchw->nohw", out, gate(row + jnp.einsum("oc,nchw->nohw", link, down)))
+            v, h = gate(a), new if side == r else h + new
+        w, b, u, c = weights[25:]
+        y = around(L.relu(h), w, "VALID") + b[:, None, None]
+        logits = (around(L.relu(y), u, "VALID") + c[:, None, None]).reshape(x.shape)
+        return jnp.mean(jnp.sum(L.softplus(logits) - x * logits, axis=1))
+
+    return training(loss, [w for each in p["layers"] for w in each] + p["last"], jnp.asarray(p["x"]))
+
+
 def _normed(x: Any, scale: Any, shift: Any) -> Any:
     away = x - x.mean(axis=-1, keepdims=True)
     return away / jnp.sqrt((away * away).mean(axis=-1, keepdims=True) + 1e-5) * scale + shift
@@ -131,6 +156,17 @@ def block(p: dict[str, Any]) -> Step:
         return jnp.mean(z * z)
 
     return training(loss, [*p["qkv"], *p["out"], *p["norms"], *p["mlp"]], jnp.asarray(p["x"]))
+
+
+def made(p: dict[str, Any]) -> Step:
+    first, last, direct = (jnp.asarray(mask) for mask in made_masks(p["m"], 784))
+
+    def loss(weights: Any, x: Any) -> Any:
+        W, c, V, b, A = weights
+        logits = L.relu(x @ (W * first) + c) @ (V * last) + x @ (A * direct) + b
+        return jnp.mean(jnp.sum(L.softplus(logits) - x * logits, axis=1))
+
+    return training(loss, [*p["layers"], p["direct"]], jnp.asarray(p["x"]))
 
 
 def rbm(p: dict[str, Any]) -> Step:

@@ -77,6 +77,12 @@ def sentence(p: dict[str, Any]) -> Step:
     return repeated([up, down, slope])
 
 
+def made(p: dict[str, Any]) -> Step:
+    forward, back, slopes = network(p["layers"], len(p["x"]))
+    (direct,), _, (slope,) = network([p["direct"], np.empty(0)], len(p["x"]))
+    return repeated([*forward, *back[1:], *slopes, direct, slope])
+
+
 def _pixels(p: dict[str, Any], places: list[int], taps: list[int], turned: list[bool]) -> Step:
     """All taps of a window side by side, one product for each example: (out, in taps) by (in taps, places)."""
     products: list[Product] = []
@@ -100,6 +106,18 @@ def conv_masked(p: dict[str, Any]) -> Step:
 
 def conv_down(p: dict[str, Any]) -> Step:
     return _pixels(p, [196, 49, 49, 196], [16] * 4, [False, False, True, True])
+
+
+def gated(p: dict[str, Any]) -> Step:
+    products: list[Product] = []
+    for k, (vertical, horizontal, link, out, _) in enumerate(p["layers"]):
+        for w in (vertical, horizontal, link, out):
+            rows, taps = w.shape[0], w[0].size
+            matrix, columns, y = (np.ones(shape, "float32") for shape in [(rows, taps), (taps, 784), (rows, 784)])
+            parts = [(matrix, columns, np.empty_like(y)), (y, columns.T, np.empty_like(matrix))]
+            parts += [(matrix.T, y, np.empty_like(columns))] if k or w.ndim == 2 else []
+            products += len(p["x"]) * parts
+    return repeated(products)
 
 
 def block(p: dict[str, Any]) -> Step:

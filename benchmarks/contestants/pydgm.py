@@ -9,6 +9,7 @@ import pydgm as dgm
 from pydgm import nn, optim, train, trees
 from pydgm.data.clauses import Batch
 from pydgm.models.adversarial import gan as gan_losses
+from pydgm.models.autoregressive import MADE, GatedPixelCNN, natural_order, nll, pixel_cnn
 from pydgm.models.constraints import SentenceCNN, distillation
 from pydgm.models.energy import RBM, contrastive
 from pydgm.models.flows import Planar, flow
@@ -134,6 +135,12 @@ def sentence(p: dict[str, Any]) -> Step:
     return repeated(step, model, (batch, 0.0))
 
 
+def made(p: dict[str, Any]) -> Step:
+    layers = network(p["layers"], dgm.relu).layers
+    model = MADE(natural_order(784), layers, p["direct"], (p["m"][None, :],))
+    return repeated(train.minimise(nll, optim.adam(LEARNING_RATE)), model, p["x"])
+
+
 class Layers(dgm.Module):
     """Layers with relu between them."""
 
@@ -167,6 +174,13 @@ def conv_masked(p: dict[str, Any]) -> Step:
 def conv_down(p: dict[str, Any]) -> Step:
     kinds = nn.Conv2d, nn.Conv2d, nn.ConvTranspose2d, nn.ConvTranspose2d
     return _pixels(p, *[kind(w, b, 2, 1) for kind, w, b in zip(kinds, p["filters"], p["b"], strict=True)])
+
+
+def gated(p: dict[str, Any]) -> Step:
+    w, b, v, c = p["last"]
+    layers = tuple(pixel_cnn.GatedLayer(*each) for each in p["layers"])
+    model = GatedPixelCNN(natural_order(784), (28, 28), layers, (nn.Conv2d(w, b), nn.Conv2d(v, c)))
+    return repeated(train.minimise(nll, optim.adam(LEARNING_RATE)), model, p["x"])
 
 
 class Block(dgm.Module):

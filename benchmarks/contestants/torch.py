@@ -19,11 +19,12 @@ from torch.nn.functional import (
     embedding,
     layer_norm,
     linear,
+    pad,
     scaled_dot_product_attention,
     softplus,
 )
 
-from ..problems import LEARNING_RATE, RBM_RATE, pixel_masks
+from ..problems import LEARNING_RATE, RBM_RATE, made_masks, pixel_masks
 
 torch.set_num_threads(1)
 torch.backends.cudnn.allow_tf32 = False  # all 24 bits, as the others
@@ -180,6 +181,22 @@ def sentence(p: dict[str, Any]) -> Step:
     return step
 
 
+def made(p: dict[str, Any]) -> Step:
+    W, c, V, b, A = leaves([*p["layers"], p["direct"]])
+    first, last, direct = (tensor(mask) for mask in made_masks(p["m"], 784))
+    x, opt = tensor(p["x"]), adam([W, c, V, b, A])
+
+    def step() -> float:
+        opt.zero_grad()
+        logits = torch.addmm(b, torch.relu(torch.addmm(c, x, W * first)), V * last) + x @ (A * direct)
+        loss = binary_cross_entropy_with_logits(logits, x, reduction="sum") / len(x)
+        loss.backward()
+        opt.step()
+        return loss.item()
+
+    return step
+
+
 def _pixels(p: dict[str, Any], logits_of: Callable[..., Any]) -> Step:
     filters, biases, x = leaves(p["filters"]), leaves(p["b"]), tensor(p["x"])
     opt = adam([*filters, *biases])
@@ -223,6 +240,36 @@ def conv_down(p: dict[str, Any]) -> Step:
         return conv_transpose2d(x, filters[3], biases[3], stride=2, padding=1)
 
     return _pixels(p, logits)
+
+
+def _gate(a: Any) -> Any:
+    return torch.tanh(a[:, :32]) * torch.sigmoid(a[:, 32:])
+
+
+def gated_logits(layers: list[Any], last: list[Any], x: Any) -> Any:
+    v = h = x
+    for vertical, horizontal, link, out, bias in layers:
+        r, side = vertical.shape[2] - 1, horizontal.shape[3]
+        a = conv2d(pad(v, (r, r, r, 0)), vertical, bias[0])
+        down = pad(a, (0, 0, 1, 0))[:, :, :-1]
+        row = conv2d(pad(h, (r, 0, 0, 0))[:, :, :, : 27 + side], horizontal, bias[1])
+        new = conv2d(_gate(row + conv2d(down, link[:, :, None, None])), out[:, :, None, None])
+        v, h = _gate(a), new if side == r else h + new
+    return conv2d(torch.relu(conv2d(torch.relu(h), last[0], last[1])), last[2], last[3])
+
+
+def gated(p: dict[str, Any]) -> Step:
+    layers, last, x = [leaves(each) for each in p["layers"]], leaves(p["last"]), tensor(p["x"]).reshape(-1, 1, 28, 28)
+    opt = adam([w for each in layers for w in each] + last)
+
+    def step() -> float:
+        opt.zero_grad()
+        loss = binary_cross_entropy_with_logits(gated_logits(layers, last, x), x, reduction="sum") / len(x)
+        loss.backward()
+        opt.step()
+        return loss.item()
+
+    return step
 
 
 def block(p: dict[str, Any]) -> Step:

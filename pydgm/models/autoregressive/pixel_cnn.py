@@ -1,0 +1,173 @@
+r"""PixelCNN: a picture's pixels one after the other, each from those above it and on its left (van den Oord, Kalchbrenner and
+Kavukcuoglu 2016; van den Oord et al. 2016, "Conditional image generation"; lectures L3 and L4, "Fully Observed Models").
+
+    p(x) = prod_i p(x_i | x_1, ..., x_(i-1)),  pixels in raster order, all conditionals by one stack of convolutions
+
+:class:`PixelCNN` masks its windows: "A" in the first layer, which must not see the pixel that it predicts, "B" in the others. A
+way up and to the right then leads only one pixel further for each layer, and must go up: a wedge on the right stays unseen, the
+*blind spot*. :class:`GatedPixelCNN` has none. One stack of convolutions, the vertical one, sees all rows above; another, the
+horizontal one, its own row on the left, and is told what the vertical one found in the row above:
+
+    v' = gate(a), a = W_v * v;    h' = h + W_o gate(W_h * h + W_l down(a));    gate(a, b) = tanh(a) sigma(b)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ... import checks
+from ...autodiff import concat, conv2d, matrix_transpose, relu, reshape, sigmoid, squeeze, tanh
+from ...backend import Array, zeros
+from ...errors import ArgumentError, shape_text
+from ...nn import Conv2d, MaskedConv2d, Module, glorot_uniform
+from ...nn.layers import check_init
+from ...random import Generator
+from .base import Autoregressive, natural_order
+
+Size = tuple[int, int]
+
+
+class PixelCNN(Autoregressive):
+    """Of black and white pictures as rows (n, height width): log-odds of each pixel, given those before it."""
+
+    size: Size
+    first: MaskedConv2d
+    layers: tuple[MaskedConv2d, ...]
+    last: tuple[Conv2d, Conv2d]
+
+    @classmethod
+    def init(cls, rng: Generator, size: Size, channels: int = 32, layers: int = 4, first: int = 7, window: int = 3) -> PixelCNN:
+        """A window of ``first`` with the mask "A", then ``layers`` residual ones of ``window`` with "B", then two of 1 x 1."""
+        _check(rng, size, "PixelCNN.init", channels=channels, layers=layers)
+        begin = MaskedConv2d.init(rng, 1, channels, first, "A")
+        between = tuple(MaskedConv2d.init(rng, channels, channels, window, "B") for _ in range(layers))
+        last = Conv2d.init(rng, channels, channels, 1), Conv2d.init(rng, channels, 1, 1, weight=glorot_uniform)
+        return cls(natural_order(size[0] * size[1]), size, begin, between, last)
+
+    def logits(self, x: Array, order: Any = 0) -> Array:
+        h = self.first(reshape(x, (-1, 1, *self.size)))
+        for layer in self.layers:
+            h = h + layer(relu(h))
+        return reshape(self.last[1](relu(self.last[0](relu(h)))), x.shape)
+
+
+def gate(a: Array) -> Array:
+    """tanh of the first half of the channels, times the sigmoid of the other half: axis 1."""
+    half = a.shape[1] // 2
+    return tanh(a[:, :half, ...]) * sigmoid(a[:, half:, ...])
+
+
+class GatedLayer(Module):
+    """One step of both stacks, for windows that reach r pixels far. ``vertical`` (2 C, in, r + 1, 2 r + 1), ``horizontal``
+    (2 C, in, 1, r + 1), ``link`` (2 C, 2 C), ``out`` (C, C). The first layer's horizontal window leaves the pixel out: r."""
+
+    vertical: Array
+    horizontal: Array
+    link: Array
+    out: Array
+    bias: Array  # (2, 2 C): of both stacks
+
+    @classmethod
+    def init(cls, rng: Generator, n_in: int, channels: int, reach: int, first: bool) -> GatedLayer:
+        def weight(n_out: int, n: int, *window: int) -> Array:
+            area = window[0] * window[1] if window else 1
+            return glorot_uniform(rng, (n_out, n, *window), n * area, n_out * area)
+
+        C = channels
+        vertical = weight(2 * C, n_in, reach + 1, 2 * reach + 1)
+        horizontal = weight(2 * C, n_in, 1, reach + (not first))
+        return cls(vertical, horizontal, weight(2 * C, 2 * C), weight(C, C), zeros((2, 2 * C), vertical))
+
+    @property
+    def reach(self) -> int:
+        return int(self.vertical.shape[2]) - 1
+
+    @property
+    def first(self) -> bool:
+        return int(self.horizontal.shape[3]) == self.reach
+
+    def __call__(self, v: Array, h: Array) -> tuple[Array, Array]:
+        """v and h (n, in, height, width) -> (n, C, height, width) each."""
+        r = self.reach
+        a = conv2d(v, self.vertical, padding=((r, 0), (r, r))) + reshape(self.bias[0, :], (-1, 1, 1))
+        down = concat([zeros((*a.shape[:2], 1, a.shape[3]), a), a[:, :, :-1, :]], axis=2)
+        side = conv2d(h, self.horizontal, padding=((0, 0), (r, -1 if self.first else 0)))
+        # formula: pixel-cnn
+        told = side + _each_pixel(self.link, down) + reshape(self.bias[1, :], (-1, 1, 1))
+        new = _each_pixel(self.out, gate(told))
+        return gate(a), new if self.first else h + new
+
+
+def _each_pixel(weight: Array, x: Array) -> Array:
+    """A convolution of 1 x 1: weight (out, in), x (n, in, height, width)."""
+    return conv2d(x, reshape(weight, (*weight.shape, 1, 1)))
+
+
+class GatedPixelCNN(Autoregressive):
+    """Of black and white pictures as rows (n, height width): log-odds of each pixel, given those before it."""
+
+    size: Size
+    layers: tuple[GatedLayer, ...]
+    last: tuple[Conv2d, Conv2d]
+
+    @classmethod
+    def init(
+        cls, rng: Generator, size: Size, channels: int = 32, layers: int = 5, first: int = 3, reach: int = 1
+    ) -> GatedPixelCNN:
+        """``layers`` of windows that reach ``reach`` pixels far, the first one ``first``, and two of 1 x 1."""
+        _check(rng, size, "GatedPixelCNN.init", channels=channels, layers=layers, first=first, reach=reach)
+        begin = GatedLayer.init(rng, 1, channels, first, True)
+        others = [GatedLayer.init(rng, channels, channels, reach, False) for _ in range(layers - 1)]
+        last = Conv2d.init(rng, channels, channels, 1), Conv2d.init(rng, channels, 1, 1, weight=glorot_uniform)
+        return cls(natural_order(size[0] * size[1]), size, (begin, *others), last)
+
+    def logits(self, x: Array, order: Any = 0) -> Array:
+        v = h = reshape(x, (-1, 1, *self.size))
+        for layer in self.layers:
+            v, h = layer(v, h)
+        return reshape(self.last[1](relu(self.last[0](relu(h)))), x.shape)
+
+    def complete(self, rng: Generator, x: Array, known: int, order: int = 0) -> Array:
+        """As in the base class, from what is kept: of the vertical stack the last rows, of the horizontal one the row so far.
+        Each activation is computed once, and not once for each pixel that comes after it."""
+        self._check_complete(x, known, order)
+        n, (height, width) = x.shape[0], self.size
+        wide = [int(layer.vertical.shape[1]) for layer in self.layers]
+        above = [zeros((n, c, layer.reach + 1, width), x) for c, layer in zip(wide, self.layers, strict=True)]
+        told = [zeros((n, width, layer.link.shape[0]), x) for layer in self.layers]  # what the row above has to say
+        pixels = []
+        for i in range(height):
+            row: list[list[Array]] = [[zeros((n, c), x)] * self.layers[k].reach for k, c in enumerate(wide)]
+            for j in range(width):
+                h = None
+                for k, layer in enumerate(self.layers):
+                    if h is not None:
+                        row[k].append(h)
+                    taps = row[k][-int(layer.horizontal.shape[3]) :]
+                    a = told[k][:, j, :] + layer.bias[1, :]
+                    for t, tap in enumerate(taps):
+                        a = a + tap @ matrix_transpose(layer.horizontal[:, :, 0, t])
+                    new = gate(a) @ matrix_transpose(layer.out)
+                    h = new if h is None else h + new
+                for conv in self.last:
+                    h = relu(h) @ matrix_transpose(conv.weight[:, :, 0, 0]) + conv.bias
+                at = i * width + j
+                pixel = x[:, at : at + 1] if at < known else rng.bernoulli(sigmoid(h))
+                row[0].append(pixel)
+                pixels.append(pixel)
+            v = reshape(concat(pixels[-width:], axis=1), (n, 1, 1, width))
+            for k, layer in enumerate(self.layers if i + 1 < height else ()):
+                above[k] = concat([above[k][:, :, 1:, :], v], axis=2)
+                a = conv2d(above[k], layer.vertical, padding=((0, 0), (layer.reach, layer.reach)))
+                a = a + reshape(layer.bias[0, :], (-1, 1, 1))
+                told[k] = matrix_transpose(squeeze(_each_pixel(layer.link, a), 2))
+                v = gate(a)
+        return concat(pixels, axis=1)
+
+
+def _check(rng: Generator, size: Size, who: str, **counts: int) -> None:
+    check_init(rng, who, **counts)
+    if not isinstance(size, list | tuple) or len(size) != 2:
+        raise ArgumentError(f"{who}: wanted height and width, (28, 28), got {shape_text(size)}")
+    for side in size:
+        checks.count(side, f"{who}: height and width")
