@@ -22,6 +22,7 @@ from pydgm.models.autoregressive import (
     nade,
     natural_order,
     nll,
+    pixel_cnn,
     random_orders,
 )
 from pydgm.testing import check_grads
@@ -271,6 +272,31 @@ def test_the_plain_network_has_a_blind_spot_and_the_gated_one_has_none(layers) -
     assert wedge.sum() == layers * (layers + 1) // 2
     np.testing.assert_array_equal(seen(plain, at), before & ~wedge)
     np.testing.assert_array_equal(seen(gated, at)[row - reach :], before[row - reach :])
+
+
+def test_a_gated_layer_is_its_formula() -> None:
+    """Pixel by pixel, tap by tap, in NumPy; of the first layer and of a further one."""
+    for first in (True, False):
+        layer = strewn(pixel_cnn.GatedLayer.init(random(0), 2, 2, 1, first), 0)
+        v, h = np.random.default_rng(1).standard_normal((2, 1, 2, 4, 5))
+
+        def window(x, w, i, j, up, left):
+            """The sum over taps that lie in the picture; the window begins ``up`` rows above and ``left`` columns before."""
+            taps = itertools.product(range(w.shape[2]), range(w.shape[3]))
+            at = [(a, b, i - up + a, j - left + b) for a, b in taps]
+            return sum(w[:, :, a, b] @ x[0, :, y, z] for a, b, y, z in at if 0 <= y < 4 and 0 <= z < 5)
+
+        def gate(a):
+            return np.tanh(a[:2]) / (1.0 + np.exp(-a[2:]))
+
+        new_v, new_h = layer(v, h)
+        for i, j in itertools.product(range(4), range(5)):
+            a = window(v, layer.vertical, i, j, 1, 1) + layer.bias[0]
+            above = window(v, layer.vertical, i - 1, j, 1, 1) + layer.bias[0] if i else np.zeros(4)
+            told = window(h, layer.horizontal, i, j, 0, 1) + layer.link @ above + layer.bias[1]
+            np.testing.assert_allclose(new_v[0, :, i, j], gate(a), rtol=1e-10)
+            expected = layer.out @ gate(told) + (0.0 if first else h[0, :, i, j])
+            np.testing.assert_allclose(new_h[0, :, i, j], expected, rtol=1e-10)
 
 
 @pytest.mark.parametrize("known", [0, 7, 20, 30])

@@ -37,7 +37,7 @@ class PixelCNN(Autoregressive):
 
     @classmethod
     def init(cls, rng: Generator, size: Size, channels: int = 32, layers: int = 4, first: int = 7, window: int = 3) -> PixelCNN:
-        """A window of ``first`` with the mask "A", then ``layers`` residual ones of ``window`` with "B", then two of 1 x 1."""
+        """A window of ``first`` with the mask "A", then ``layers`` of ``window`` with "B", then two of 1 x 1."""
         _check(rng, size, "PixelCNN.init", channels=channels, layers=layers)
         begin = MaskedConv2d.init(rng, 1, channels, first, "A")
         between = tuple(MaskedConv2d.init(rng, channels, channels, window, "B") for _ in range(layers))
@@ -47,7 +47,7 @@ class PixelCNN(Autoregressive):
     def logits(self, x: Array, order: Any = 0) -> Array:
         h = self.first(reshape(x, (-1, 1, *self.size)))
         for layer in self.layers:
-            h = h + layer(relu(h))
+            h = layer(relu(h))
         return reshape(self.last[1](relu(self.last[0](relu(h)))), x.shape)
 
 
