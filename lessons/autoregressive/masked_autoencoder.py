@@ -165,12 +165,6 @@ if tested:
     run.claim("dna, mushrooms, nips: nats behind published MADE, at most", behind["MADE, here"].max(), "<=", 1.0)
 
 # %%
-# ``--full``: the published setting
-# ---------------------------------
-# Binarised MNIST. Germain et al. report -88.40 nats for one hidden layer, -86.64 for two and 32 orders; Uria et al. -88.33 for
-# NADE (all from memory).
-
-# %%
 # What to try next
 # ----------------
 # * In ``MADE.masks`` write ``<=`` for ``<`` in the last layer, or ``<`` for ``<=`` in the first. Which claims fail, and why do
