@@ -50,6 +50,12 @@ def small_made(D: int, hidden: int, orders: int, seed: int):
     return strewn(MADE.init(random(seed), D, [hidden, hidden + 2], random_orders(random(seed), D, orders)), seed)
 
 
+def small_pixels(kind, seed: int, size=(3, 4)):
+    """Plain: windows of 3. Gated: the first reaches two pixels far, the others one."""
+    options = {"first": 3} if kind is PixelCNN else {"first_reach": 2}
+    return strewn(kind.init(random(seed), size, 4, 2, **options), seed)
+
+
 SIZES = (st.integers(1, 7), st.integers(1, 6), st.integers(1, 3), st.integers(0, 10_000))
 MODELS = st.one_of(st.builds(small_nade, *SIZES), st.builds(small_made, *SIZES))
 
@@ -187,6 +193,30 @@ def test_orders_are_drawn_anew_in_each_step() -> None:
     assert {round(float(value), 9) for value in losses} == each
 
 
+ALL = [
+    small_nade(6, 4, 1, 0),
+    small_made(6, 4, 2, 0),
+    small_pixels(PixelCNN, 0, (2, 3)),
+    small_pixels(GatedPixelCNN, 0, (2, 3)),
+]
+
+
+@pytest.mark.parametrize("model", ALL, ids=lambda model: type(model).__name__)
+def test_rows_may_be_integers_few_or_unknown(model) -> None:
+    """Of all dtypes the same; none at all; and what is to be drawn is not looked at."""
+    x = (np.random.default_rng(0).random((4, 6)) < 0.5).astype("uint8")
+    np.testing.assert_allclose(model.log_prob(x), model.log_prob(x.astype(float)), rtol=1e-6)
+    assert model.log_prob(x[:0]).shape == (0,)
+    assert model.complete(random(), x, 6).dtype.kind == "f"
+    known = model.places[0] < 3
+    drawn = [model.complete(random(1), np.where(known, x, other), 3) for other in (0.0, np.nan, 7.0)]
+    for other in drawn[1:]:
+        np.testing.assert_array_equal(drawn[0], other)
+    with pytest.raises(DomainError, match="wanted zeros and ones, got 7"):
+        model.complete(random(), np.where(known, 7.0, x), 3)
+    assert nll(model, np.stack([x, x]), random()).shape == ()
+
+
 def test_likelihood_is_exact_and_takes_many_rows() -> None:
     model = small_made(5, 4, 2, 3)
     x = bits(5)
@@ -213,27 +243,30 @@ def test_what_is_refused_says_what_is_wanted() -> None:
     rng = random()
     with pytest.raises(ArgumentError, match=r"MADE.init: wanted the widths of the hidden layers, \[500\], got 500"):
         MADE.init(rng, 5, 500)
-    with pytest.raises(ArgumentError, match=r"NADE.init: places: wanted one order, \(n, 5\), each row 0 to 4 in some order"):
+    with pytest.raises(ArgumentError, match=r"places: wanted one order, integers \(n, 5\), each row 0 to 4 in some order"):
         NADE.init(rng, 5, 3, random_orders(rng, 5, 2))
     with pytest.raises(ArgumentError, match="each row 0 to 4 in some order"):
         MADE.init(rng, 5, [3], natural_order(5) + 1)
     model = MADE.init(rng, 5, [3])
-    with pytest.raises(DomainError, match="binary x: wanted values from 0 to 1"):
+    with pytest.raises(DomainError, match="MADE: x: wanted zeros and ones, got 2: grey pixels"):
         model.log_prob(2.0 * np.ones((3, 5)))
     with pytest.raises(ShapeError, match=r"MADE: rows of x: wanted an array \(..., 5\)"):
         model.log_prob(np.ones((3, 4)))
+    with pytest.raises(ArgumentError, match="each row 0 to 4 in some order"):
+        NADE.init(rng, 5, 3, np.array([[4.0, 3.0, 2.0, 1.0, 0.0]]))
+    for order in (1, -1):
+        with pytest.raises(ArgumentError, match="MADE: wanted one of 1 orders, from 0 on"):
+            model.log_prob_in(np.ones((3, 5)), order)
+    with pytest.raises(DomainError, match="random_orders: n: wanted 1 or more"):
+        random_orders(rng, 5, 0)
+    with pytest.raises(DomainError, match=r"wanted zeros and ones, got 0.5: .* by x > 0.5"):
+        model.log_prob(np.full((3, 5), 0.5))
     with pytest.raises(ArgumentError, match="one of 1 orders"):
         model.complete(rng, np.ones((3, 5)), 2, 1)
     assert made.MADE is MADE
 
 
 # Pictures
-
-
-def small_pixels(kind, seed: int, size=(3, 4)):
-    """Plain: windows of 3. Gated: the first reaches two pixels far, the others one."""
-    options = {"first": 3} if kind is PixelCNN else {"first": 2}
-    return strewn(kind.init(random(seed), size, 4, 2, **options), seed)
 
 
 @pytest.mark.parametrize("kind", [PixelCNN, GatedPixelCNN])

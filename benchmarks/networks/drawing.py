@@ -1,8 +1,11 @@
 """``python -m benchmarks.networks.drawing``: a picture of 28 x 28 from a gated PixelCNN of five layers and 32 channels: from
 what is kept, and naively, by 784 passes, in pydgm and, where it is installed, in PyTorch."""
 
+import os
 import time
 from importlib.util import find_spec
+
+os.environ |= dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")  # before NumPy comes
 
 import numpy as np
 

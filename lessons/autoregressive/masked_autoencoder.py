@@ -43,9 +43,9 @@ run.picture("a")
 # The order matters
 # -----------------
 # A source of twelve bits. In its own order each bit's log-odds are linear in the bits before, but for one hidden unit; in other
-# orders they are not. All 4096 probabilities are known, so KL(p || model) is a sum. MADE learns from samples, in the source's
-# order and in others, from several starts: what differs between starts is chance, what differs between orders is not. One more
-# network has learned eight orders, and is a mixture of them.
+# orders they need not be. All 4096 probabilities are known, so KL(p || model) is a sum. MADE learns from samples, in the
+# source's order and in others, from several starts: what differs between starts is chance, what differs between orders is not.
+# One more network has learned eight orders, and is a mixture of them.
 
 rows = dgm.asarray(np.array(list(itertools.product((0.0, 1.0), repeat=D))))
 source = dataclasses.replace(MADE.init(rng, D, [1]), direct=2.0 * rng.normal((D, D)))
@@ -167,8 +167,7 @@ if tested:
 # %%
 # What to try next
 # ----------------
-# * In ``MADE.masks`` write ``<=`` for ``<`` in the last layer, or ``<`` for ``<=`` in the first. Which claims fail, and why do
-#   the others not?
+# * In ``MADE.masks`` write ``<=`` for ``<``: which claims fail? Then ``<`` for ``<=``: why can no claim notice?
 # * Give MADE three hidden units, or a hundred: does the own order keep its lead?
 # * Complete the upper half of a digit from the lower one: which order does that need?
 

@@ -15,8 +15,8 @@ import numpy as np
 from pydgm.lesson.exercise import every
 from pydgm.testing import arrays
 
-FORWARD = "An input's degree is its place in the order, 1 to D; a hidden unit of degree m may hear of the inputs 1 to m."
-BACKWARD = "An input's degree is its place in the order, 1 to D; a hidden unit of degree m may hear of the inputs m to D."
+FORWARD = "Inputs have the degrees 1 to D, each once; a hidden unit of degree m may hear of the inputs of degree 1 to m."
+BACKWARD = "Inputs have the degrees 1 to D, each once; a hidden unit of degree m may hear of the inputs of degree m to D."
 EARLY = "The order goes by rising degrees: x_d comes after all inputs of lower degree."
 LATE = "The order goes by falling degrees: x_d comes after all inputs of higher degree."
 
@@ -38,6 +38,8 @@ VARIANTS = {
         "sign": -1,
     },
 }
+
+OPERATORS = {"<=": np.less_equal, "<": np.less, ">=": np.greater_equal, ">": np.greater}
 
 SOLUTION = '''\
 import numpy as np
@@ -68,6 +70,8 @@ MISTAKES = {
     "the direct weights are the wrong way round": ("direct.astype(float)", "direct.T.astype(float)", "direct"),
     "the last layer is the wrong way round": ("last.astype(float)", "(1.0 - last)", "through hidden units"),
     "hidden units hear of nothing": ("first.astype(float)", "0.0 * first", "left out"),
+    "the other convention of degrees": ("$first hidden[None, :]", "$first hidden[None, :] + $sign", "degree does not allow"),
+    "one output for each hidden unit": ("$last inputs[None, :]", "== inputs[None, :] - $sign", "hears"),
     "no direct weights": ("direct.astype(float)", "0.0 * direct", "left out"),
     "log p of ones alone": ("x * odds - np.logaddexp(0.0, odds)", "x * (odds - np.logaddexp(0.0, odds))", "adds up to"),
     "the mean over bits": (".sum(axis=1)", ".mean(axis=1)", "adds up to"),
@@ -100,9 +104,13 @@ def check_hidden_units(work, v) -> None:
     first, last, _ = (np.asarray(mask) for mask in work.masks(inputs, hidden))
     assert first.shape == (5, 14), f"the first mask has shape {first.shape}, wanted (5, 14)"
     assert last.shape == (14, 5), f"the last mask has shape {last.shape}, wanted (14, 5)"
-    ways, before = first @ last, _before(v, inputs)
-    assert not ways[~before].any(), f"degrees {inputs.tolist()}: through hidden units an output hears of what is not before it"
-    assert (ways[before] > 0).all(), f"degrees {inputs.tolist()}: a way through hidden units is left out that may be there"
+    hears, before = OPERATORS[v.first](inputs[:, None], hidden[None, :]), _before(v, inputs)
+    assert not (first > hears).any(), f"degrees {inputs.tolist()}: a hidden unit hears of what its degree does not allow"
+    assert not (first < hears).any(), f"degrees {inputs.tolist()}: a weight of the first layer is left out that may be there"
+    allowed = (~hears.T[:, :, None] | before[None, :, :]).all(axis=1)  # all that the unit hears of is before the output
+    said, some = f"degrees {inputs.tolist()}: through hidden units an output", hears.any(axis=0)[:, None]
+    assert not ((last > allowed) & some).any(), f"{said} hears of what is not before it"
+    assert not ((last < allowed) & some).any(), f"{said} hears too little: a weight is left out that may be there"
 
 
 def check_probabilities_add_up(work, v) -> None:

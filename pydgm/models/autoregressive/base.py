@@ -17,16 +17,18 @@ import numpy
 from ... import checks
 from ...autodiff import concat, expand_dims, logsumexp, mean, reshape, sigmoid, softplus, sum, take, where
 from ...backend import Array, arange, to_numpy, zeros
-from ...distributions.base import Distribution, Shape, as_tuple
+from ...distributions.base import Distribution, Shape, as_floats, as_tuple
 from ...errors import ArgumentError, shape_text
 from ...nn import static
+from ...nn.layers import check_init
 from ...random import Generator
 
 
 class Autoregressive(Distribution):
     """A probability of rows of ``D`` zeros and ones. A model of this kind has ``places`` and ``logits``.
 
-    ``places`` (K, D), integers: ``places[k, i]`` says as which variable, from 0 on, x_i comes in order k.
+    ``places`` (K, D), integers: ``places[k, i]`` says as which variable, from 0 on, x_i comes in order k. Orders and masks are
+    settings, and in no saved file: a model to be loaded is made anew with the same orders, by a generator of the same seed.
     """
 
     places: Array = static()
@@ -50,9 +52,8 @@ class Autoregressive(Distribution):
 
     def log_prob_in(self, x: Array, order: Any = 0) -> Array:
         """log p_k(x), in nats, in one order: (..., D) -> (...)."""
-        checks.width(x, self.shape[0], f"{type(self).__name__}: rows of x")
-        checks.within(x, 0.0, 1.0, f"{type(self).__name__}: binary x")
-        rows = reshape(x, (-1, self.shape[0]))
+        self._check_rows(x, order)
+        rows = as_floats(reshape(x, (-1, self.shape[0])))
         l = self.logits(rows, order)  # noqa: E741
         # formula: autoregression
         return reshape(sum(rows * l - softplus(l), axis=-1), x.shape[:-1])
@@ -73,7 +74,7 @@ class Autoregressive(Distribution):
 
     def complete(self, rng: Generator, x: Array, known: int, order: int = 0) -> Array:
         """The rows ``x`` (n, D) with all but the first ``known`` variables of the order drawn anew, given these."""
-        self._check_complete(x, known, order)
+        x = self._given(x, known, order)
         for i in self._sequence(order)[known:]:
             p = sigmoid(self.logits(x, order)[:, i : i + 1])
             x = where(arange(self.shape[0], x) == i, rng.bernoulli(p), x)
@@ -84,22 +85,34 @@ class Autoregressive(Distribution):
         places: list[int] = to_numpy(self.places)[order].tolist()
         return sorted(range(len(places)), key=places.__getitem__)
 
-    def _check_complete(self, x: Array, known: int, order: int) -> None:
+    def _check_rows(self, x: Array, order: Any) -> None:
+        name = type(self).__name__
+        checks.width(x, self.shape[0], f"{name}: rows of x")
+        checks.binary(x, f"{name}: x")
+        if isinstance(order, int) and order not in range(self.orders):
+            raise ArgumentError(f"{name}: wanted one of {self.orders} orders, from 0 on, got {order}")
+
+    def _given(self, x: Array, known: int, order: int) -> Array:
+        """The rows that :meth:`complete` starts from: 0 in the place of what is not known."""
         name = f"{type(self).__name__}.complete"
         checks.width(x, self.shape[0], f"{name}: x")
         checks.count(known, f"{name}: how many are known", 0)
         if x.ndim != 2 or known > self.shape[0] or order not in range(self.orders):
             wanted = f"rows (n, {self.shape[0]}), at most as many known, and one of {self.orders} orders, from 0 on"
             raise ArgumentError(f"{name}: wanted {wanted}; got {tuple(x.shape)}, {known} and {order}")
+        given = as_floats(where(self.places[order, :] < known, x, zeros(x.shape)))
+        self._check_rows(given, order)
+        return given
 
 
 def nll(model: Autoregressive, x: Array, rng: Generator) -> Array:
     """-log p_k(x), the mean over the rows, in nats, in an order k that is drawn for each batch.
 
-    For one order that is the negative log-likelihood; for several an upper bound of it (Jensen; Uria et al. 2014).
+    For one order that is the negative log-likelihood; for several its mean over k is an upper bound of it (Jensen; Uria et al.
+    2014).
     """
     order = rng.integers(0, model.orders) if model.orders > 1 else 0
-    return -mean(model.log_prob_in(x, order), axis=-1)
+    return -mean(model.log_prob_in(x, order))
 
 
 def natural_order(D: int) -> Array:
@@ -109,6 +122,7 @@ def natural_order(D: int) -> Array:
 
 def random_orders(rng: Generator, D: int, n: int) -> Array:
     """``n`` orders, each as likely as any other: places (n, D)."""
+    check_init(rng, "random_orders", D=D, n=n)
     return concat([expand_dims(rng.permutation(D), 0) for _ in range(n)], axis=0)
 
 
@@ -118,7 +132,8 @@ def check_places(places: Array | None, D: int, who: str, most: float = math.inf)
         return natural_order(D)
     checks.width(places, D, f"{who}: places")
     host = to_numpy(places)
-    if host.ndim != 2 or not 1 <= len(host) <= most or (numpy.sort(host, axis=1) != numpy.arange(D)).any():
-        wanted = f"{'one order' if most == 1 else 'orders'}, (n, {D}), each row 0 to {D - 1} in some order"
+    whole = host.ndim == 2 and host.dtype.kind in "iu" and 1 <= len(host) <= most
+    if not whole or (numpy.sort(host, axis=1) != numpy.arange(D)).any():
+        wanted = f"{'one order' if most == 1 else 'orders'}, integers (n, {D}), each row 0 to {D - 1} in some order"
         raise ArgumentError(f"{who}: places: wanted {wanted}; random_orders(rng, {D}, 1) is one; got {shape_text(places)}")
     return places

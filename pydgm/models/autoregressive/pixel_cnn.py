@@ -4,11 +4,13 @@ Kavukcuoglu 2016; van den Oord et al. 2016, "Conditional image generation"; lect
     p(x) = prod_i p(x_i | x_1, ..., x_(i-1)),  pixels in raster order, all conditionals by one stack of convolutions
 
 :class:`PixelCNN` masks its windows: "A" in the first layer, which must not see the pixel that it predicts, "B" in the others. A
-way up and to the right then leads only one pixel further for each layer, and must go up: a wedge on the right stays unseen, the
-*blind spot*. :class:`GatedPixelCNN` has none. One stack of convolutions, the vertical one, sees all rows above; another, the
-horizontal one, its own row on the left, and is told what the vertical one found in the row above:
+way to the right then must lead up, in each layer as far as its window reaches: a wedge on the right stays unseen, the *blind
+spot*. :class:`GatedPixelCNN` has none. One stack of convolutions, the vertical one, sees its own row and those above; another,
+the horizontal one, its own row on the left, and is told what the vertical one found one row further up:
 
     v' = gate(a), a = W_v * v;    h' = h + W_o gate(W_h * h + W_l down(a));    gate(a, b) = tanh(a) sigma(b)
+
+(In the first layer without h +, since the horizontal stack must not see the pixel itself.)
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ Size = tuple[int, int]
 
 
 class PixelCNN(Autoregressive):
-    """Of black and white pictures as rows (n, height width): log-odds of each pixel, given those before it."""
+    """By masked windows, with a blind spot. Black and white pictures are rows (n, height width)."""
 
     size: Size
     first: MaskedConv2d
@@ -38,7 +40,7 @@ class PixelCNN(Autoregressive):
     @classmethod
     def init(cls, rng: Generator, size: Size, channels: int = 32, layers: int = 4, first: int = 7, window: int = 3) -> PixelCNN:
         """A window of ``first`` with the mask "A", then ``layers`` of ``window`` with "B", then two of 1 x 1."""
-        _check(rng, size, "PixelCNN.init", channels=channels, layers=layers)
+        size = _checked(rng, size, "PixelCNN.init", channels=channels, layers=layers)
         begin = MaskedConv2d.init(rng, 1, channels, first, "A")
         between = tuple(MaskedConv2d.init(rng, channels, channels, window, "B") for _ in range(layers))
         last = Conv2d.init(rng, channels, channels, 1), Conv2d.init(rng, channels, 1, 1, weight=glorot_uniform)
@@ -104,7 +106,7 @@ def _each_pixel(weight: Array, x: Array) -> Array:
 
 
 class GatedPixelCNN(Autoregressive):
-    """Of black and white pictures as rows (n, height width): log-odds of each pixel, given those before it."""
+    """By two stacks, without a blind spot. Black and white pictures are rows (n, height width)."""
 
     size: Size
     layers: tuple[GatedLayer, ...]
@@ -112,11 +114,11 @@ class GatedPixelCNN(Autoregressive):
 
     @classmethod
     def init(
-        cls, rng: Generator, size: Size, channels: int = 32, layers: int = 5, first: int = 3, reach: int = 1
+        cls, rng: Generator, size: Size, channels: int = 32, layers: int = 5, first_reach: int = 3, reach: int = 1
     ) -> GatedPixelCNN:
-        """``layers`` of windows that reach ``reach`` pixels far, the first one ``first``, and two of 1 x 1."""
-        _check(rng, size, "GatedPixelCNN.init", channels=channels, layers=layers, first=first, reach=reach)
-        begin = GatedLayer.init(rng, 1, channels, first, True)
+        """``layers`` of windows that reach ``reach`` pixels far, the first one ``first_reach``, and two of 1 x 1."""
+        size = _checked(rng, size, "GatedPixelCNN.init", channels=channels, layers=layers, first_reach=first_reach, reach=reach)
+        begin = GatedLayer.init(rng, 1, channels, first_reach, True)
         others = [GatedLayer.init(rng, channels, channels, reach, False) for _ in range(layers - 1)]
         last = Conv2d.init(rng, channels, channels, 1), Conv2d.init(rng, channels, 1, 1, weight=glorot_uniform)
         return cls(natural_order(size[0] * size[1]), size, (begin, *others), last)
@@ -130,7 +132,7 @@ class GatedPixelCNN(Autoregressive):
     def complete(self, rng: Generator, x: Array, known: int, order: int = 0) -> Array:
         """As in the base class, from what is kept: of the vertical stack the last rows, of the horizontal one the row so far.
         Each activation is computed once, and not once for each pixel that comes after it."""
-        self._check_complete(x, known, order)
+        x = self._given(x, known, order)
         n, (height, width) = x.shape[0], self.size
         wide = [int(layer.vertical.shape[1]) for layer in self.layers]
         above = [zeros((n, c, layer.reach + 1, width), x) for c, layer in zip(wide, self.layers, strict=True)]
@@ -165,9 +167,11 @@ class GatedPixelCNN(Autoregressive):
         return concat(pixels, axis=1)
 
 
-def _check(rng: Generator, size: Size, who: str, **counts: int) -> None:
+def _checked(rng: Generator, size: Size, who: str, **counts: int) -> Size:
+    """Height and width. Raises unless all are counts."""
     check_init(rng, who, **counts)
     if not isinstance(size, list | tuple) or len(size) != 2:
         raise ArgumentError(f"{who}: wanted height and width, (28, 28), got {shape_text(size)}")
     for side in size:
         checks.count(side, f"{who}: height and width")
+    return int(size[0]), int(size[1])
