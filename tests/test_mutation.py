@@ -9,6 +9,8 @@ import pytest
 
 from .mutation import models
 from .mutation.__main__ import by_lesson, controls, scripts
+from .test_each_lesson import LESSONS
+from .test_lessons import ROOT
 
 NAMED = list(models.named())
 
@@ -27,6 +29,8 @@ SAMPLE = {
     "CD's chains begin at noise": ("rbm_contrastive_divergence", "CD stands still"),
     "both phases have their sign turned": ("short_chains", "share left, most over seeds"),
     "q* ignores the model": ("posterior_regularization", "q* against an optimiser"),
+    "an output hears of itself": ("masked_autoencoder", "p(x) over all 4096 rows"),
+    "mask A is used everywhere": ("pixel_cnn", "plain masks: pixels of the past not seen"),
     "the clause is A": ("rule_distillation", "students believe what theory says"),
     "at test time q is p": ("rules_on_reviews", "the rule at test time helps"),
 }
@@ -73,3 +77,9 @@ def test_a_wrong_model_breaks_a_named_claim(name) -> None:
     lesson, claim = SAMPLE[name]
     model = next(model for model in NAMED if model.name == name and lesson in model.lessons)
     assert claim in by_lesson(model, scripts([lesson])[0], "quick")
+
+
+@pytest.mark.parametrize("script", LESSONS, ids=lambda path: path.stem)
+def test_a_lesson_refuses_wrong_models(script) -> None:
+    """Its page has a table of them."""
+    assert f"| {script.stem}: " in (ROOT / "docs" / "wrong_models.md").read_text(encoding="utf-8")
