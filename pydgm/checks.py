@@ -35,8 +35,10 @@ def within(x: Any, low: float, high: float, what: str, hint: str = "") -> None:
 def binary(x: Any, what: str) -> None:
     """Raise :class:`DomainError` unless each number is 0 or 1."""
     host = _host(x)
-    if host is not None and not (wrong := host[(host != 0) & (host != 1)]).size == 0:
-        raise DomainError(f"{what}: wanted zeros and ones, got {wrong.flat[0]:g}: grey pixels become black or white by x > 0.5")
+    if host is not None and not (known := (host == 0) | (host == 1)).all():
+        raise DomainError(
+            f"{what}: wanted zeros and ones, got {host[~known].flat[0]:g}: grey pixels become black or white by x > 0.5"
+        )
 
 
 def positive(x: Any, what: str) -> None:

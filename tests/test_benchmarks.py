@@ -5,19 +5,22 @@ from __future__ import annotations
 import ast
 import dataclasses
 import json
+import re
 import runpy
 import tracemalloc
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import pydgm as dgm
-from benchmarks import claims, likelihood, modes, networks
+from benchmarks import claims, gpu, likelihood, modes, networks
 from benchmarks.__main__ import MEMORY, main, table
 from benchmarks.claims import keep, kept, rows
 from benchmarks.contestants import numpy as numpy_steps
 from benchmarks.contestants import pydgm as pydgm_steps
+from benchmarks.networks import drawing
 from benchmarks.plot import plot
 from benchmarks.problems import STEPS, problem
 from benchmarks.race import check_equal, race
@@ -267,3 +270,18 @@ def test_networks_of_the_guide_are_short_and_learn(name, capsys, monkeypatch) ->
     accuracies = [float(line.split("%")[0]) for line in capsys.readouterr().out.splitlines() if "%" in line]
     assert len(accuracies) == 2
     assert min(accuracies) > 30.0
+
+
+def test_the_race_on_a_gpu(capsys) -> None:
+    """Its table has a row for each step that pydgm ran there; where there is no GPU, it says what is missing."""
+    times = {"pydgm_gpu": {"median_us": 50.0}, "torch_gpu": {"median_us": 25.0}}
+    lines = gpu.table({"gan": times, "vae": {"torch_gpu": {"median_us": 1.0}}}, {"gan": "a GAN"}).splitlines()
+    assert lines[2:] == ["| a GAN | 50 | 0.50 |  |  |"]
+    if find_spec("cupy") is None:
+        assert main(["gpu"]) == 2
+        assert "cupy is not installed" in capsys.readouterr().err
+
+
+def test_drawing_is_measured(capsys) -> None:
+    drawing.main()
+    assert re.match(r"kept: 0\.\d+ s; naively: \d+\.\d times as long", capsys.readouterr().out)

@@ -447,3 +447,13 @@ def test_demos_are_listed_and_need_bokeh(capsys, monkeypatch) -> None:
     with pytest.raises(SystemExit):
         main(["demo", "planar_maps"])
     assert "demos are drawn by bokeh" in capsys.readouterr().err
+
+
+def test_data_that_a_lesson_can_leave_out(tmp_path, monkeypatch, capsys) -> None:
+    """They are named where they are missing, also where a folder that is named has others."""
+    run = lesson.start("family/tiny", "A tiny lesson.", lecture="L0", figure="none")
+    (tmp_path / "mnist").mkdir()
+    monkeypatch.setenv("PYDGM_DATA", str(tmp_path))
+    assert run.at_hand("mnist")
+    assert not run.at_hand("dna")
+    assert "dna is not at hand, and left out: python -m pydgm.data fetch uci_binary" in capsys.readouterr().out

@@ -179,7 +179,7 @@ def conv_down(p: dict[str, Any]) -> Step:
 def gated(p: dict[str, Any]) -> Step:
     w, b, v, c = p["last"]
     layers = tuple(pixel_cnn.GatedLayer(*each) for each in p["layers"])
-    model = GatedPixelCNN(natural_order(784), (28, 28), layers, (nn.Conv2d(w, b), nn.Conv2d(v, c)))
+    model = GatedPixelCNN(natural_order(784), (28, 28), (nn.Conv2d(w, b), nn.Conv2d(v, c)), layers)
     return repeated(train.minimise(nll, optim.adam(LEARNING_RATE)), model, p["x"])
 
 

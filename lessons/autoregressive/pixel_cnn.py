@@ -32,7 +32,7 @@ rng, panels = run.rng, run.panels("ab;cc", height_ratios=[6, 5])
 #
 # The slope of the middle pixel's log-odds by every other one, of untrained networks that reach seven pixels far: three by the
 # first window, one by each further layer. With plain masks a way to the right must lead up, so a wedge is never seen. In the
-# gated network the vertical stack v sees all rows above, and tells the horizontal one, h.
+# gated network the vertical stack v sees its own row and those above, and tells the horizontal one, h, a row further down.
 
 side, reach = 15, 7
 nets = {

@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import io
 import json
@@ -228,10 +229,11 @@ class Run:
     def at_hand(self, name: str) -> bool:
         """Whether the data set's files are here, for what a lesson can leave out; where not, it says how to get them."""
         folder = data.SETS[name].folder
-        here = data.find(folder, self._data) is not None
-        if not here:
-            print(f"{name} is not at hand, and left out: python -m pydgm.data fetch {folder}", flush=True)
-        return here
+        with contextlib.suppress(data.DataError):  # --data or PYDGM_DATA names a folder that lacks it
+            if data.find(folder, self._data) is not None:
+                return True
+        print(f"{name} is not at hand, and left out: python -m pydgm.data fetch {folder}", flush=True)
+        return False
 
     def train(self, step: Step, state: State, batches: Any, what: str, **options: Any) -> State:
         """:func:`pydgm.train.run`, with a progress bar; with ``--full`` it saves itself every minute, for ``--resume``."""

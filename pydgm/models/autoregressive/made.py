@@ -15,6 +15,7 @@ degrees one network learns several orders at once.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 from ... import checks
@@ -56,17 +57,15 @@ class MADE(Autoregressive):
         if not isinstance(hidden, list | tuple) or not hidden:
             raise ArgumentError(f"MADE.init: wanted the widths of the hidden layers, [500], got {shape_text(hidden)}")
         places = check_places(places, D, "MADE.init")
-        layers, degrees, n_in = [], [], D
-        lowest = [1] * int(places.shape[0])
-        for width in (*hidden, D):
+        for width in hidden:
             checks.count(width, "MADE.init: a hidden width")
-            layers.append(Linear.init(rng, n_in, width, weight))
-            n_in = width
+        layers = tuple(Linear.init(rng, n, m, weight) for n, m in pairwise([D, *hidden, D]))
+        degrees, lowest = [], [1] * int(places.shape[0])
         for width in hidden:
             drawn = [rng.integers(low, max(D, low + 1), (width,)) for low in lowest]
             lowest = [int(xp.min(m)) for m in drawn]
             degrees.append(concat([expand_dims(m, 0) for m in drawn], axis=0))
-        return cls(places, tuple(layers), zeros((D, D)), tuple(degrees), activation)
+        return cls(places, layers, zeros((D, D)), tuple(degrees), activation)
 
     def masks(self, order: Any = 0) -> list[Array]:
         """M_W of each hidden layer (in, out), M_V, and M_A, of zeros and ones."""

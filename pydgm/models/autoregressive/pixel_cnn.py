@@ -15,6 +15,7 @@ the horizontal one, its own row on the left, and is told what the vertical one f
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from ... import checks
@@ -29,13 +30,26 @@ from .base import Autoregressive, natural_order
 Size = tuple[int, int]
 
 
-class PixelCNN(Autoregressive):
-    """By masked windows, with a blind spot. Black and white pictures are rows (n, height width)."""
+class _Pixels(Autoregressive):
+    """Black and white pictures as rows (n, height width); ``last`` are the windows of 1 x 1 in front of the log-odds."""
 
     size: Size
+    last: tuple[Conv2d, Conv2d]
+
+    def _log_odds(self, h: Array) -> Array:
+        """(n, C, height, width) -> (n, height width)."""
+        return reshape(self.last[1](relu(self.last[0](relu(h)))), (-1, self.shape[0]))
+
+
+def _last(rng: Generator, channels: int) -> tuple[Conv2d, Conv2d]:
+    return Conv2d.init(rng, channels, channels, 1), Conv2d.init(rng, channels, 1, 1, weight=glorot_uniform)
+
+
+class PixelCNN(_Pixels):
+    """By masked windows, with a blind spot. Black and white pictures are rows (n, height width)."""
+
     first: MaskedConv2d
     layers: tuple[MaskedConv2d, ...]
-    last: tuple[Conv2d, Conv2d]
 
     @classmethod
     def init(cls, rng: Generator, size: Size, channels: int = 32, layers: int = 4, first: int = 7, window: int = 3) -> PixelCNN:
@@ -43,14 +57,13 @@ class PixelCNN(Autoregressive):
         size = _checked(rng, size, "PixelCNN.init", channels=channels, layers=layers)
         begin = MaskedConv2d.init(rng, 1, channels, first, "A")
         between = tuple(MaskedConv2d.init(rng, channels, channels, window, "B") for _ in range(layers))
-        last = Conv2d.init(rng, channels, channels, 1), Conv2d.init(rng, channels, 1, 1, weight=glorot_uniform)
-        return cls(natural_order(size[0] * size[1]), size, begin, between, last)
+        return cls(natural_order(size[0] * size[1]), size, _last(rng, channels), begin, between)
 
     def logits(self, x: Array, order: Any = 0) -> Array:
         h = self.first(reshape(x, (-1, 1, *self.size)))
         for layer in self.layers:
             h = layer(relu(h))
-        return reshape(self.last[1](relu(self.last[0](relu(h)))), x.shape)
+        return self._log_odds(h)
 
 
 def gate(a: Array) -> Array:
@@ -72,7 +85,7 @@ class GatedLayer(Module):
     @classmethod
     def init(cls, rng: Generator, n_in: int, channels: int, reach: int, first: bool) -> GatedLayer:
         def weight(n_out: int, n: int, *window: int) -> Array:
-            area = window[0] * window[1] if window else 1
+            area = math.prod(window)
             return glorot_uniform(rng, (n_out, n, *window), n * area, n_out * area)
 
         C = channels
@@ -105,12 +118,10 @@ def _each_pixel(weight: Array, x: Array) -> Array:
     return conv2d(x, reshape(weight, (*weight.shape, 1, 1)))
 
 
-class GatedPixelCNN(Autoregressive):
+class GatedPixelCNN(_Pixels):
     """By two stacks, without a blind spot. Black and white pictures are rows (n, height width)."""
 
-    size: Size
     layers: tuple[GatedLayer, ...]
-    last: tuple[Conv2d, Conv2d]
 
     @classmethod
     def init(
@@ -120,14 +131,13 @@ class GatedPixelCNN(Autoregressive):
         size = _checked(rng, size, "GatedPixelCNN.init", channels=channels, layers=layers, first_reach=first_reach, reach=reach)
         begin = GatedLayer.init(rng, 1, channels, first_reach, True)
         others = [GatedLayer.init(rng, channels, channels, reach, False) for _ in range(layers - 1)]
-        last = Conv2d.init(rng, channels, channels, 1), Conv2d.init(rng, channels, 1, 1, weight=glorot_uniform)
-        return cls(natural_order(size[0] * size[1]), size, (begin, *others), last)
+        return cls(natural_order(size[0] * size[1]), size, _last(rng, channels), (begin, *others))
 
     def logits(self, x: Array, order: Any = 0) -> Array:
         v = h = reshape(x, (-1, 1, *self.size))
         for layer in self.layers:
             v, h = layer(v, h)
-        return reshape(self.last[1](relu(self.last[0](relu(h)))), x.shape)
+        return self._log_odds(h)
 
     def complete(self, rng: Generator, x: Array, known: int, order: int = 0) -> Array:
         """As in the base class, from what is kept: of the vertical stack the last rows, of the horizontal one the row so far.
