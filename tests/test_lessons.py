@@ -328,13 +328,12 @@ def test_a_closed_pipe_is_no_failed_claim(tmp_path, arguments) -> None:
     more = ["--out", str(tmp_path)] if "run" in arguments else []
     command = [sys.executable, *arguments, *more]
     env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=env) as child:
-        assert child.stdout is not None
-        assert child.stderr is not None
-        child.stdout.readline()
-        child.stdout.close()
-        assert child.stderr.read() == ""
-    assert child.returncode == 141
+    reader, writer = os.pipe()
+    os.close(reader)  # before anything is written: the first line finds nobody
+    with os.fdopen(writer, "w") as pipe:
+        done = subprocess.run(command, stdout=pipe, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=env, check=False)
+    assert done.stderr == ""
+    assert done.returncode == 141
 
 
 def test_a_full_disk_is_no_failed_claim(tmp_path) -> None:
