@@ -110,6 +110,20 @@ class Chain(Bijection):
         return Chain([layer.member(*index) for layer in self.layers])
 
 
+class Inverse(Bijection):
+    """``bijection`` the other way round."""
+
+    bijection: Bijection
+
+    def forward_and_log_det(self, z: Array) -> tuple[Array, Array]:
+        """f^-1(z) and log |det df^-1/dz|."""
+        return self.bijection.inverse_and_log_det(z)
+
+    def inverse_and_log_det(self, x: Array) -> tuple[Array, Array]:
+        """f(x) and log |det df/dx|."""
+        return self.bijection.forward_and_log_det(x)
+
+
 class ActNorm(Bijection):
     """x = loc + exp(log_scale) * z, and log |det dx/dz| = sum log_scale. ``ActNorm.of(x)`` begins where the data's z have mean
     0 and variance 1; from then on both are trained. Source: Kingma and Dhariwal 2018 (Glow), section 3.1, from the other side.

@@ -31,6 +31,8 @@ SAMPLE = {
     "q* ignores the model": ("posterior_regularization", "q* against an optimiser"),
     "an output hears of itself": ("masked_autoencoder", "p(x) over all 4096 rows"),
     "mask A is used everywhere": ("pixel_cnn", "plain masks: pixels of the past not seen"),
+    "dilations do not double": ("wavenet", "1 to 10 layers hear 2^L samples"),
+    "the log-determinant has the wrong sign": ("autoregressive_flow", "log det both ways against the engine"),
     "the clause is A": ("rule_distillation", "students believe what theory says"),
     "at test time q is p": ("rules_on_reviews", "the rule at test time helps"),
 }

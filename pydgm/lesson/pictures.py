@@ -201,6 +201,19 @@ def network(ax: Any, labels: Sequence[Any], masks: Sequence[Any], to: int, names
     ax.axis("off")
 
 
+def dilations(ax: Any, layers: int, title: str = "") -> None:
+    """Causal layers that look 1, 2, 4, ... samples back. What the last sample hears of is red."""
+    most, heard = 2**layers, {0}
+    for layer in reversed(range(layers)):
+        for t in range(-most, 1):
+            for before in (t - 2**layer, t):
+                color, lw = ("C3", 3.0) if t in heard else ("0.85", 1.0)
+                ax.plot([before, t], [layer, layer + 1], color=color, lw=lw, zorder=lw)
+        heard |= {t - 2**layer for t in heard}
+    ax.set(xlim=(0.5 - most, 0.5), yticks=range(layers + 1), yticklabels=["sound", *range(1, layers + 1)], title=title)
+    ax.set(xlabel="samples back from the last", ylabel="layer")
+
+
 def grid(ax: Any, images: Sequence[Sequence[Any]], rows: Sequence[str] = (), columns: Sequence[str] = ()) -> None:
     """Rows of square images side by side, each with a grey scale of its own, and names for rows and columns."""
     side = len(images[0][0])

@@ -39,6 +39,7 @@ from ..train import State, Step
 from . import film
 from .claims import Claim, Measured, check_relation, table
 from .pictures import Picture, smallest_text
+from .sound import Sound
 from .status import FAILS, HOLDS, guard, refuse
 
 T = TypeVar("T")
@@ -258,6 +259,13 @@ class Run:
                 f"{path.name}.html": lambda file: file.write(film.as_html(figure, draw, shown).encode()),
             }
         )
+
+    def sound(self, samples: Any, rate: int) -> Sound:
+        """Numbers between -1 and 1, ``rate`` a second, kept as NAME.wav; a notebook plays what is returned."""
+        sound, name = Sound(samples, rate), f"{self.name.rpartition('/')[2]}.wav"
+        self._write({name: lambda file: file.write(sound.wav)})
+        print(f"to be heard: {self._out / name}", flush=True)
+        return sound
 
     def _write(self, results: dict[str, Callable[[Any], Any]]) -> None:
         try:

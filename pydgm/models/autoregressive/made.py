@@ -22,7 +22,7 @@ from ... import checks
 from ...autodiff import astype, concat, expand_dims, relu, reshape, take
 from ...backend import Array, xp, zeros
 from ...errors import ArgumentError, shape_text
-from ...nn import Linear, glorot_uniform, static
+from ...nn import Linear, MaskedLinear, Module, glorot_uniform, static
 from ...nn.layers import Initialiser, check_init
 from ...random import Generator
 from .base import Autoregressive, check_places
@@ -51,28 +51,18 @@ class MADE(Autoregressive):
     ) -> MADE:
         """For D variables as they stand, or in the orders ``places`` (K, D), :func:`.base.random_orders`; widths of the layers.
 
-        Degrees of a layer are drawn, none below the lowest of the layer before: such a unit would hear nothing.
+        Degrees are drawn by :func:`draw_degrees`: a unit below the lowest of the layer before would hear nothing.
         """
         check_init(rng, "MADE.init", D=D)
-        if not isinstance(hidden, list | tuple) or not hidden:
-            raise ArgumentError(f"MADE.init: wanted the widths of the hidden layers, [500], got {shape_text(hidden)}")
+        check_hidden(hidden, "MADE.init")
         places = check_places(places, D, "MADE.init")
-        for width in hidden:
-            checks.count(width, "MADE.init: a hidden width")
         layers = tuple(Linear.init(rng, n, m, weight) for n, m in pairwise([D, *hidden, D]))
-        degrees, lowest = [], [1] * int(places.shape[0])
-        for width in hidden:
-            drawn = [rng.integers(low, max(D, low + 1), (width,)) for low in lowest]
-            lowest = [int(xp.min(m)) for m in drawn]
-            degrees.append(concat([expand_dims(m, 0) for m in drawn], axis=0))
-        return cls(places, layers, zeros((D, D)), tuple(degrees), activation)
+        return cls(places, layers, zeros((D, D)), draw_degrees(rng, hidden, D, int(places.shape[0])), activation)
 
     def masks(self, order: Any = 0) -> list[Array]:
         """M_W of each hidden layer (in, out), M_V, and M_A, of zeros and ones."""
         place, *hidden = (_row(m, order) for m in (self.places + 1, *self.degrees))
-        of_layers = [expand_dims(below, 1) <= above for below, above in zip([place, *hidden], hidden, strict=False)]
-        last = [expand_dims(below, 1) < place for below in (hidden[-1], place)]
-        return [astype(mask, self.direct.dtype) for mask in (*of_layers, *last)]
+        return masks(place, hidden, self.direct.dtype)
 
     def logits(self, x: Array, order: Any = 0) -> Array:
         """Of all conditionals, (n, D) -> (n, D)."""
@@ -82,6 +72,66 @@ class MADE(Autoregressive):
             h = self.activation(h @ (layer.weight * mask) + layer.bias)
         # formula: made
         return h @ (self.layers[-1].weight * last) + x @ (self.direct * direct) + self.layers[-1].bias
+
+
+class MaskedMLP(Module):
+    """Some numbers about each x_i, heard of those before it alone: (..., D) -> (..., numbers, D).
+
+    The network of MADE in one order, for whatever the numbers are: a mean and a scale, the weights of a mixture.
+    """
+
+    layers: tuple[MaskedLinear, ...]
+    activation: Callable[[Array], Array] = relu
+
+    @classmethod
+    def init(
+        cls,
+        rng: Generator,
+        place: Array,
+        hidden: Sequence[int],
+        numbers: int,
+        activation: Callable[[Array], Array] = relu,
+        last: Initialiser = glorot_uniform,
+    ) -> MaskedMLP:
+        """``place`` (D,): as which each variable comes, from 0 on; those of one place hear nothing of each other. ``last``
+        draws the last layer's weights."""
+        check_hidden(hidden, "MaskedMLP.init")
+        most = int(xp.max(place)) + 1
+        degrees = [m[0, :] for m in draw_degrees(rng, hidden, most)]
+        *of_layers, above, _ = masks(place + 1, degrees, xp.float32)
+        layers = [MaskedLinear.init(rng, mask) for mask in of_layers]
+        return cls((*layers, MaskedLinear.init(rng, concat([above] * numbers, axis=1), last)), activation)
+
+    def __call__(self, x: Array) -> Array:
+        h, D = x, x.shape[-1]
+        for layer in self.layers[:-1]:
+            h = self.activation(layer(h))
+        return reshape(self.layers[-1](h), (*x.shape[:-1], -1, D))
+
+
+def check_hidden(hidden: Sequence[int], who: str) -> None:
+    """Raises unless these are widths of one or more layers."""
+    if not isinstance(hidden, list | tuple) or not hidden:
+        raise ArgumentError(f"{who}: wanted the widths of the hidden layers, [500], got {shape_text(hidden)}")
+    for width in hidden:
+        checks.count(width, f"{who}: a hidden width")
+
+
+def draw_degrees(rng: Generator, hidden: Sequence[int], most: int, orders: int = 1) -> tuple[Array, ...]:
+    """Of each layer's units, (orders, width): between 1 and ``most`` - 1, none below the lowest of the layer before."""
+    degrees, lowest = [], [1] * orders
+    for width in hidden:
+        drawn = [rng.integers(low, max(most, low + 1), (width,)) for low in lowest]
+        lowest = [int(xp.min(m)) for m in drawn]
+        degrees.append(concat([expand_dims(m, 0) for m in drawn], axis=0))
+    return tuple(degrees)
+
+
+def masks(place: Array, hidden: Sequence[Array], dtype: object) -> list[Array]:
+    """M_W of each hidden layer (in, out), M_V, and M_A, for the degrees of inputs and outputs, and of hidden units."""
+    of_layers = [expand_dims(below, 1) <= above for below, above in zip([place, *hidden], hidden, strict=False)]
+    last = [expand_dims(below, 1) < place for below in (hidden[-1], place)]
+    return [astype(mask, dtype) for mask in (*of_layers, *last)]
 
 
 def _row(m: Array, order: Any) -> Array:
