@@ -1,8 +1,8 @@
 """Trees in files: ``dgm.save(path, tree)`` and ``dgm.load(path, like=tree)``.
 
 A file is an npz archive, so NumPy alone reads it, too: one array for each leaf, under its path in the tree
-(``encoder.layers[0].weight``), and beside them a text that says what the tree is made of: its classes, and the settings that
-are no arrays. Nothing in a file is ever executed: no pickle.
+(``encoder.layers[0].weight``), and one for each array among the settings, a mask say. Beside them is a text that says what the
+tree is made of: its classes, and the other settings. Nothing in a file is ever executed: no pickle.
 """
 
 from __future__ import annotations
@@ -34,10 +34,11 @@ def save(path: str | os.PathLike[str], tree: Any) -> None:
     """
     leaves, structure = trees.flatten(tree)
     arrays = {name: _host(x, name) for name, x in zip(_names(structure), leaves, strict=True)}
+    arrays |= {name: _host(x, name) for name, x in _settings(structure, "")}
 
     def write(file: Any) -> None:
         with zipfile.ZipFile(file, "w") as archive:
-            archive.writestr(_STRUCTURE, json.dumps(describe(structure)))
+            archive.writestr(_STRUCTURE, json.dumps(describe(structure, kept=True)))
             for name, array in arrays.items():
                 with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                     numpy.lib.format.write_array(member, array, allow_pickle=False)
@@ -49,8 +50,9 @@ def save(path: str | os.PathLike[str], tree: Any) -> None:
 def load(path: str | os.PathLike[str], like: Tree) -> Tree:
     """The tree that was saved at ``path``. ``like`` is one of the same kind: it says what to expect, and is not changed.
 
-    Raises :class:`~pydgm.errors.DataError` for a file that is missing, damaged or foreign, and where it holds another tree:
-    other classes, settings, shapes or dtypes, each named by its path.
+    Arrays among the settings, a mask or the orders of a MADE, are those of the file, too. Raises
+    :class:`~pydgm.errors.DataError` for a file that is missing, damaged or foreign, and where it holds another tree: other
+    classes, other settings, shapes or dtypes, each named by its path.
     """
     return load_beside(path, like, "tree", None)[0]
 
@@ -61,14 +63,16 @@ def load_beside(
     """What :func:`load` does, and beside it the arrays of the dict at the path ``more``, which ``like`` does not know."""
     leaves, structure = trees.flatten(like)
     expected = {name: _host(x, name) for name, x in zip(_names(structure), leaves, strict=True)}
+    settings = {name: _host(x, name) for name, x in _settings(structure, "")}
     try:
         with open(path, "rb") as raw, zipfile.ZipFile(raw) as archive:
             members = {info.filename: info for info in archive.infolist()}
             if _STRUCTURE not in members or members[_STRUCTURE].file_size > 1 << 24:
                 raise DataError(f"{path} was not written by dgm.save: it holds no {_STRUCTURE}")
-            _compare(path, json.loads(archive.read(_STRUCTURE)), describe(structure), kind)
-            arrays = []
-            for name, wanted in expected.items():
+            _compare(path, json.loads(archive.read(_STRUCTURE)), describe(structure, kept=True), describe(structure), kind)
+            arrays = {}
+            settings = {name: x for name, x in settings.items() if f"{name}.npy" in members}  # older files have none
+            for name, wanted in (expected | settings).items():
                 if f"{name}.npy" not in members:
                     raise DataError(f"{path} is of another {kind}: it holds no {name}")
                 if not 0 < members[f"{name}.npy"].file_size - wanted.nbytes < 1 << 16:
@@ -78,7 +82,7 @@ def load_beside(
                     raise DataError(
                         f"{path} is of another {kind}: {name} is {shape_text(array)} there, not {shape_text(wanted)}"
                     )
-                arrays.append(array)
+                arrays[name] = array
             begin, end = f"{more}['", "'].npy"
             inside = [n for n in members if more is not None and n.startswith(begin) and n.endswith(end)]
             beside = {name[len(begin) : -len(end)]: _read(archive, name) for name in inside}
@@ -97,8 +101,8 @@ def load_beside(
         zlib.error,
     ) as error:
         raise DataError(f"{path} is damaged, or no file of dgm.save: {error}") from None
-    new = [_placed(x, old) for x, old in zip(arrays, leaves, strict=True)]
-    return trees.unflatten(structure, new), beside
+    new = [_placed(arrays[name], old) for name, old in zip(expected, leaves, strict=True)]
+    return trees.unflatten(_exchanged(structure, {name: arrays[name] for name in settings}, ""), new), beside
 
 
 def _read(archive: zipfile.ZipFile, name: str) -> numpy.ndarray[Any, Any]:
@@ -129,36 +133,72 @@ def _placed(x: numpy.ndarray[Any, Any], like: Any) -> Any:
     return x if isinstance(like, numpy.ndarray) else backend.asarray(x, like=like)
 
 
-def describe(structure: trees.Structure) -> dict[str, str]:
-    """What is in a tree beside its leaves, by path: the classes of its containers, and settings as texts."""
-    return dict(_described(structure, ""))
+def describe(structure: trees.Structure, kept: bool = False) -> dict[str, str]:
+    """What is in a tree beside its leaves, by path: the classes of its containers, and settings as texts. Of an array among
+    the settings its shape and a fingerprint, or its shape alone where it is ``kept`` beside."""
+    return dict(_described(structure, "", kept))
 
 
-def _described(structure: trees.Structure, path: str) -> Iterator[tuple[str, str]]:
+def _described(structure: trees.Structure, path: str, kept: bool) -> Iterator[tuple[str, str]]:
     if structure.kind is trees.LEAF:
         return
     if structure.kind is trees.CONSTANT:
         yield path, text_of(structure.fixed)
         return
     yield path, structure.kind.__qualname__
-    for name, value in structure.fixed if structure.kind in trees.by_attributes else ():
-        yield _below(path, name), text_of(trees.bare(value))
+    for name, value in _fixed(structure):
+        yield _below(path, name), text_of(trees.bare(value), kept)
     for key, child in zip(structure.keys, structure.children, strict=True):
-        yield from _described(child, _below(path, key))
+        yield from _described(child, _below(path, key), kept)
+
+
+def _fixed(structure: trees.Structure) -> Any:
+    """The settings that have names."""
+    return structure.fixed if structure.kind in trees.by_attributes else ()
+
+
+def _settings(structure: trees.Structure, path: str) -> Iterator[tuple[str, Any]]:
+    """The arrays among the settings, by path."""
+    for name, value in _fixed(structure):
+        yield from _arrays(trees.bare(value), _below(path, name))
+    for key, child in zip(structure.keys, structure.children, strict=True):
+        yield from _settings(child, _below(path, key))
+
+
+def _arrays(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    if backend.is_array(value):
+        yield path, value
+    for i, each in enumerate(value if type(value) in (list, tuple) else ()):
+        yield from _arrays(each, _below(path, i))
+
+
+def _exchanged(structure: trees.Structure, arrays: dict[str, Any], path: str) -> trees.Structure:
+    """The same with other arrays among its settings."""
+
+    def other(value: Any, path: str) -> Any:
+        if isinstance(value, trees.Setting):
+            return type(value)(other(value.value, path))
+        if path in arrays:
+            return _placed(arrays[path], value)
+        return type(value)([other(v, _below(path, i)) for i, v in enumerate(value)]) if type(value) in (list, tuple) else value
+
+    fixed = tuple([(name, other(value, _below(path, name))) for name, value in _fixed(structure)]) or structure.fixed
+    pairs = zip(structure.keys, structure.children, strict=True)
+    return structure._replace(fixed=fixed, children=tuple([_exchanged(c, arrays, _below(path, key)) for key, c in pairs]))
 
 
 def _below(path: str, key: Any) -> str:
     return f"{path}.{key}".lstrip(".") if isinstance(key, str) else f"{path}[{key!r}]"
 
 
-def text_of(x: Any) -> str:
+def text_of(x: Any, kept: bool = False) -> str:
     """A setting as a text that is the same in another process, under another Python: functions and classes by their names."""
     if isinstance(x, functools.partial):
         return f"partial({text_of(x.func)}, {text_of(x.args)}, {text_of(sorted(x.keywords.items()))})"
     if backend.is_array(x):
-        return f"{shape_text(x)} {backend.fingerprint(x):08x}"
+        return shape_text(x) if kept else f"{shape_text(x)} {backend.fingerprint(x):08x}"
     if isinstance(x, list | tuple):
-        return f"{type(x).__name__}({', '.join(map(text_of, x))})"
+        return f"{type(x).__name__}({', '.join([text_of(each, kept) for each in x])})"
     name = getattr(x, "__qualname__", None) or getattr(x, "__name__", None)
     if isinstance(name, str):
         return name
@@ -166,12 +206,13 @@ def text_of(x: Any) -> str:
     return kind_text(x) if " at 0x" in text else text
 
 
-def _compare(path: Any, saved: Any, expected: dict[str, str], kind: str) -> None:
+def _compare(path: Any, saved: Any, expected: dict[str, str], older: dict[str, str], kind: str) -> None:
+    """Older files hold no arrays among the settings, but their fingerprints."""
     if not isinstance(saved, dict):
         raise DataError(f"{path} was not written by dgm.save")
     for where in sorted({*saved, *expected}, key=lambda name: (len(name), name)):
         there, here = saved.get(where), expected.get(where)
-        if there != here:
+        if there not in (here, older.get(where)):
             raise DataError(
                 f"{path} is of another {kind}: {where or 'it'} is {there or 'nothing'} there, and {here or 'nothing'} here"
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import pickle
 import zipfile
 
@@ -11,8 +12,9 @@ import pytest
 from hypothesis import given
 
 import pydgm as dgm
-from pydgm import nn, testing, trees
+from pydgm import nn, storage, testing, trees
 from pydgm.errors import ArgumentError, DataError
+from pydgm.models.autoregressive import MADE, random_orders
 
 
 def random(seed: int = 0) -> dgm.random.Generator:
@@ -115,10 +117,49 @@ def test_settings_are_compared(tmp_path) -> None:
     w = np.zeros(2)
     dgm.save(tmp_path / "s.npz", Small(w, 0.2, np.ones(3)))
     assert dgm.load(tmp_path / "s.npz", like=Small(w + 1.0, 0.2, np.ones(3))).rate == 0.2
-    for other, said in ((Small(w, 0.1, np.ones(3)), "rate is 0.2 there"), (Small(w, 0.2, np.zeros(3)), "mask is (3,)")):
+    for other, said in ((Small(w, 0.1, np.ones(3)), "rate is 0.2 there"), (Small(w, 0.2, np.zeros(4)), "mask is (3,)")):
         with pytest.raises(DataError) as error:
             dgm.load(tmp_path / "s.npz", like=other)
         assert said in str(error.value)
+
+
+class Pair(dgm.Module):
+    parts: tuple[Small, ...]
+    rows: tuple[np.ndarray, ...] = nn.static(())
+
+
+def test_arrays_among_the_settings_are_those_of_the_file(tmp_path) -> None:
+    def pair(x: float) -> Pair:
+        return Pair((Small(np.zeros(2), 0.1, np.full(3, x)), Small(np.ones(1), 0.1, None)), (np.full(2, x + 1), np.arange(4)))
+
+    dgm.save(tmp_path / "p.npz", pair(5.0))
+    like = pair(0.0)
+    loaded = dgm.load(tmp_path / "p.npz", like=like)
+    np.testing.assert_array_equal(loaded.parts[0].mask, np.full(3, 5.0))
+    np.testing.assert_array_equal(loaded.rows[0], np.full(2, 6.0))
+    assert trees.flatten(loaded)[1] == trees.flatten(pair(5.0))[1] != trees.flatten(like)[1]
+    np.testing.assert_array_equal(like.parts[0].mask, np.zeros(3))
+
+
+def test_a_made_brings_its_orders_and_masks(tmp_path) -> None:
+    made, other = (MADE.init(random(seed), 6, [9], random_orders(random(seed), 6, 3)) for seed in (1, 2))
+    x = np.array([[0.0, 1.0, 1.0, 0.0, 1.0, 0.0]], "float32")
+    dgm.save(tmp_path / "m.npz", made)
+    loaded = dgm.load(tmp_path / "m.npz", like=other)
+    np.testing.assert_array_equal(loaded.places, made.places)
+    np.testing.assert_array_equal(loaded.log_prob(x), made.log_prob(x))
+
+
+def test_a_file_of_before_has_fingerprints_of_such_arrays(tmp_path) -> None:
+    """It is read where they are the same, and refused where not."""
+    model = Small(np.array([1.0, 2.0]), 0.2, np.ones(3))
+    dgm.save(tmp_path / "new.npz", model)
+    with zipfile.ZipFile(tmp_path / "new.npz") as new, zipfile.ZipFile(tmp_path / "old.npz", "w") as old:
+        old.writestr("w.npy", new.read("w.npy"))
+        old.writestr("structure.json", json.dumps(storage.describe(trees.flatten(model)[1])))
+    np.testing.assert_array_equal(dgm.load(tmp_path / "old.npz", like=Small(np.zeros(2), 0.2, np.ones(3))).w, model.w)
+    with pytest.raises(DataError, match=r"mask is \(3,\) float64 .* there"):
+        dgm.load(tmp_path / "old.npz", like=Small(np.zeros(2), 0.2, np.zeros(3)))
 
 
 def test_a_foreign_or_damaged_file_is_a_sentence(tmp_path) -> None:

@@ -82,7 +82,7 @@ curves = {"moons": (toys.moons_curve(500), 0.1), "rings": (toys.rings_curve(500)
 truth = {name: KernelDensity.init(dgm.asarray(curve), width).log_prob for name, (curve, width) in curves.items()}
 truth["board"] = toys.checkerboard_log_prob
 K, sizes, cells, grid = run.pick(quick=(2, (5000, 1000, 2000), 45, 40_000), default=(6, (10_000, 1000, 5000), 90, 150_000))
-steps = run.pick(quick={"planar": 200, "affine": 120, "MoG": 320}, default={"planar": 1200, "affine": 600, "MoG": 800})
+steps = run.pick(quick={"planar": 200, "affine": 120, "MoG": 400}, default={"planar": 1200, "affine": 600, "MoG": 800})
 
 
 def learn(base, maps, x, rate: float, steps: int, what: str):

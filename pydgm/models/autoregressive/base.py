@@ -27,8 +27,7 @@ from ...random import Generator
 class Autoregressive(Distribution):
     """A probability of rows of ``D`` zeros and ones. A model of this kind has ``places`` and ``logits``.
 
-    ``places`` (K, D), integers: ``places[k, i]`` says as which variable, from 0 on, x_i comes in order k. Orders and masks are
-    settings, and in no saved file: a model to be loaded is made anew with the same orders, by a generator of the same seed.
+    ``places`` (K, D), integers: ``places[k, i]`` says as which variable, from 0 on, x_i comes in order k.
     """
 
     places: Array = static()
