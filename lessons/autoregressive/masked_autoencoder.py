@@ -16,7 +16,7 @@ import itertools
 import numpy as np
 
 import pydgm as dgm
-from pydgm import data, lesson, nn, optim, train, trees
+from pydgm import data, lesson, metrics, nn, optim, train, trees
 from pydgm.models.autoregressive import MADE, NADE, natural_order, nll, random_orders
 
 SOURCE = {"lecture": "L3 and L4, Fully Observed Models", "figure": "the masked graph (Germain et al. 2015, Figure 1)"}
@@ -111,9 +111,7 @@ for name, recipe in RECIPES.items() if run.mode != "quick" and run.at_hand("dna"
     behind["MADE, here"] = np.array(tested) - PUBLISHED["MADE"][: len(tested)]
 for i, (name, nats) in enumerate(behind.items()):
     panels["d"].plot(nats, range(3), "sDvo"[i], ms=16, label=name)
-panels["d"].set(
-    yticks=range(3), yticklabels=RECIPES, ylim=(2.5, -0.5), xlim=(-9, 26), title="(d) -log p of a test row, over MADE's, nats"
-)
+panels["d"].set(yticks=range(3), yticklabels=RECIPES, ylim=(2.5, -0.5), xlim=(-9, 26), title="(d) Test rows: nats behind MADE")
 panels["d"].legend()
 
 # %%
@@ -121,13 +119,14 @@ panels["d"].legend()
 # ------------
 # In raster order the upper half comes first, so the lower one can be drawn given it, pixel by pixel. What a lower half owes to
 # its upper one: log p falls when the upper halves are exchanged. (Their own terms are the same ones, and cancel in the mean.)
+# ``--full`` learns binarised MNIST for twelve minutes. MADE's paper has 88.40 nats for one layer of 8000 units, this has 1000.
 
-digits = run.load("digits")
-images, test = (data.Rows((part.x > 0.5).astype("float32")) for part in (digits.train, digits.test))
-size, passes, test = *run.pick(quick=(15_000, 1), default=(55_000, 2)), dgm.asarray(test.x[:500])
-digit = learn(MADE.init(rng, 784, [400]), images[:size], "digits", 100, passes, 2e-3)
-exchanged = dgm.concat([dgm.flip(test, 0)[:, :392], test[:, 392:]], axis=1)
-owed = float(dgm.mean(digit.log_prob(test) - digit.log_prob(exchanged)))
+digits = run.load(run.pick(quick="digits", default="digits", full="binarized_mnist"))
+images, *more = ((part.x > 0.5).astype("float32") for part in (digits.train, digits.test, digits.valid))
+test, size = dgm.asarray(more[0][:500]), run.pick(quick=15_000, default=55_000)
+hidden, *how = run.pick(quick=(400, 1, 2e-3), default=(400, 2, 2e-3), full=(1000, 40, 3e-3, 0.03, dgm.asarray(more[1])))
+digit = learn(MADE.init(rng, 784, [hidden]), data.Rows(images[:size]), "digits", 100, *how)
+owed = float(dgm.mean(digit.log_prob(test) - digit.log_prob(dgm.concat([dgm.flip(test, 0)[:, :392], test[:, 392:]], axis=1))))
 drawn = digit.complete(rng, dgm.concat([test[:16, ...]] * 2, axis=0), 392)
 lesson.images(panels["e"], dgm.concat([test[:16, ...], drawn], axis=0), 3, "(e) Digits, each with two other lower halves")
 run.picture("d", "e")
@@ -161,6 +160,8 @@ run.claim("own order, worst start, over any other order's best: ratio of KL", ow
 run.claim("a mixture of eight orders over their mean, nats", gain, ">=", 0.01)
 run.claim("log-odds averaged over orders are no probability: gap of the sum to 1", abs(no_probability - 1.0), ">=", 0.01)
 run.claim("a digit's lower half owes to its upper half, mean, nats", owed, ">=", 10.0)
+if run.mode == "full":
+    run.claim("binarised MNIST: -log p, nats (published 88.40)", -metrics.likelihood(digit, more[0], rng).nats, "<=", 91.0)
 if tested:
     run.claim("dna, mushrooms, nips: nats behind published MADE, at most", behind["MADE, here"].max(), "<=", 1.0)
 
