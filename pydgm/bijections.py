@@ -111,9 +111,13 @@ class Chain(Bijection):
 
 
 class Inverse(Bijection):
-    """``bijection`` the other way round."""
+    """``bijection`` the other way round: one map."""
 
     bijection: Bijection
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.bijection, Bijection):
+            raise ArgumentError(f"Inverse: wanted a bijection, MAF.init(rng, 2, [64]) say; got {kind_text(self.bijection)}")
 
     def forward_and_log_det(self, z: Array) -> tuple[Array, Array]:
         """f^-1(z) and log |det df^-1/dz|."""

@@ -69,9 +69,11 @@ def load_beside(
             members = {info.filename: info for info in archive.infolist()}
             if _STRUCTURE not in members or members[_STRUCTURE].file_size > 1 << 24:
                 raise DataError(f"{path} was not written by dgm.save: it holds no {_STRUCTURE}")
-            _compare(path, json.loads(archive.read(_STRUCTURE)), describe(structure, kept=True), describe(structure), kind)
-            arrays = {}
-            settings = {name: x for name, x in settings.items() if f"{name}.npy" in members}  # older files have none
+            saved, arrays = json.loads(archive.read(_STRUCTURE)), {}
+            if saved == describe(structure):  # an older file: it holds no arrays of settings, but their fingerprints, all equal
+                settings = {}
+            else:
+                _compare(path, saved, describe(structure, kept=True), kind)
             for name, wanted in (expected | settings).items():
                 if f"{name}.npy" not in members:
                     raise DataError(f"{path} is of another {kind}: it holds no {name}")
@@ -168,8 +170,9 @@ def _settings(structure: trees.Structure, path: str) -> Iterator[tuple[str, Any]
 def _arrays(value: Any, path: str) -> Iterator[tuple[str, Any]]:
     if backend.is_array(value):
         yield path, value
-    for i, each in enumerate(value if type(value) in (list, tuple) else ()):
-        yield from _arrays(each, _below(path, i))
+    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list | tuple) else ()
+    for key, each in pairs:
+        yield from _arrays(each, _below(path, (key,)))
 
 
 def _exchanged(structure: trees.Structure, arrays: dict[str, Any], path: str) -> trees.Structure:
@@ -180,7 +183,12 @@ def _exchanged(structure: trees.Structure, arrays: dict[str, Any], path: str) ->
             return type(value)(other(value.value, path))
         if path in arrays:
             return _placed(arrays[path], value)
-        return type(value)([other(v, _below(path, i)) for i, v in enumerate(value)]) if type(value) in (list, tuple) else value
+        if isinstance(value, dict):
+            return {key: other(each, _below(path, (key,))) for key, each in value.items()}
+        if isinstance(value, list | tuple):
+            parts = [other(each, _below(path, (i,))) for i, each in enumerate(value)]
+            return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
+        return value
 
     fixed = tuple([(name, other(value, _below(path, name))) for name, value in _fixed(structure)]) or structure.fixed
     pairs = zip(structure.keys, structure.children, strict=True)
@@ -188,7 +196,8 @@ def _exchanged(structure: trees.Structure, arrays: dict[str, Any], path: str) ->
 
 
 def _below(path: str, key: Any) -> str:
-    return f"{path}.{key}".lstrip(".") if isinstance(key, str) else f"{path}[{key!r}]"
+    """``key``: the name of a field, or in a tuple of one what stands in brackets."""
+    return f"{path}.{key}".lstrip(".") if isinstance(key, str) else f"{path}[{key[0] if isinstance(key, tuple) else key!r}]"
 
 
 def text_of(x: Any, kept: bool = False) -> str:
@@ -199,6 +208,8 @@ def text_of(x: Any, kept: bool = False) -> str:
         return shape_text(x) if kept else f"{shape_text(x)} {backend.fingerprint(x):08x}"
     if isinstance(x, list | tuple):
         return f"{type(x).__name__}({', '.join([text_of(each, kept) for each in x])})"
+    if isinstance(x, dict):
+        return f"dict({', '.join([f'{key!r}: {text_of(each, kept)}' for key, each in x.items()])})"
     name = getattr(x, "__qualname__", None) or getattr(x, "__name__", None)
     if isinstance(name, str):
         return name
@@ -206,13 +217,12 @@ def text_of(x: Any, kept: bool = False) -> str:
     return kind_text(x) if " at 0x" in text else text
 
 
-def _compare(path: Any, saved: Any, expected: dict[str, str], older: dict[str, str], kind: str) -> None:
-    """Older files hold no arrays among the settings, but their fingerprints."""
+def _compare(path: Any, saved: Any, expected: dict[str, str], kind: str) -> None:
     if not isinstance(saved, dict):
         raise DataError(f"{path} was not written by dgm.save")
     for where in sorted({*saved, *expected}, key=lambda name: (len(name), name)):
         there, here = saved.get(where), expected.get(where)
-        if there not in (here, older.get(where)):
+        if there != here:
             raise DataError(
                 f"{path} is of another {kind}: {where or 'it'} is {there or 'nothing'} there, and {here or 'nothing'} here"
             )

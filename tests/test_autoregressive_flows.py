@@ -73,6 +73,16 @@ def test_all_that_comes_before_is_heard() -> None:
         assert (slopes[f.turn[None, :] < f.turn[:, None]] > 0.0).all()
 
 
+@given(st.integers(2, 40), st.integers(0, 30), st.integers(1, 3))
+def test_with_as_many_units_as_variables_all_that_comes_before_is_heard(D, more, layers) -> None:
+    """By way of the units: the product of their masks, which are dealt and not drawn."""
+    network = MaskedMLP.init(random(), random_orders(random(D), D, 1)[0, :], [D - 1 + more] * layers, 2)
+    ways = np.linalg.multi_dot([layer.mask for layer in network.layers])[:, :D] > 0
+    place = random_orders(random(D), D, 1)[0, :]
+    np.testing.assert_array_equal(ways, place[:, None] < place[None, :])
+    np.testing.assert_array_equal(network.direct.mask[:, :D] > 0, place[:, None] < place[None, :])
+
+
 @given(st.integers(0, 10_000))
 def test_iaf_is_maf_the_other_way_round(seed) -> None:
     order = random_orders(random(seed), 4, 1)
@@ -103,7 +113,7 @@ def test_flows_have_the_gradients_of_their_formulas() -> None:
     model = flow(
         [
             strewn(MAF.init(random(), 3, [4], activation=dgm.tanh), 1),
-            strewn(Coupling.init(random(1), 3, [4], True, dgm.tanh), 2),
+            strewn(Coupling.init(random(1), 3, [4], flip=True, activation=dgm.tanh), 2),
         ],
         3,
     )
@@ -169,7 +179,29 @@ def test_they_run_elsewhere_and_compiled(elsewhere) -> None:
     assert dgm.to_numpy(model.log_prob(model.sample(random(2), (5,)))).shape == (5,)
 
 
+def test_no_points_and_stacks_and_axes_in_front() -> None:
+    z = random(1).normal((2, 5, 3))
+    for kind in (MAF, Coupling):
+        members = [trees.map(lambda w, i=i: w + 0.1 * i, kind.init(random(i), 3, [8])) for i in range(2)]
+        both = nn.stack(members)
+        for way in ("forward", "inverse"):
+            each = [getattr(f, way)(z[i, ...]) for i, f in enumerate(members)]
+            np.testing.assert_allclose(getattr(both, way)(z), np.stack(each), rtol=1e-5, atol=1e-6)
+            np.testing.assert_allclose(
+                getattr(members[0], way)(z)[1, ...], getattr(members[0], way)(z[1, ...]), rtol=1e-5, atol=1e-6
+            )
+            assert getattr(members[0], way)(z[0, :0, :]).shape == (0, 3)
+    model = MixtureMADE.init(random(), 3, [8])
+    assert model.sample(random(), (0,)).shape == (0, 3)
+    assert model.log_prob(z[0, :0, :]).shape == (0,)
+    assert model.sample(random(), (2, 4)).shape == (2, 4, 3)
+    one = MixtureMADE.init(random(), 3, [8], components=1).conditionals(z[0, ...])
+    assert float(np.abs(one.components.loc).max()) < 4.0
+
+
 def test_they_say_what_is_wrong() -> None:
+    with pytest.raises(ArgumentError, match="Inverse: wanted a bijection"):
+        Inverse(3)
     for kind in (MAF, IAF, MixtureMADE):
         with pytest.raises(ArgumentError, match="places: wanted one order"):
             kind.init(random(), 3, [4], places=np.array([[0, 1, 1]]))

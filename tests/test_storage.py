@@ -6,6 +6,7 @@ import io
 import json
 import pickle
 import zipfile
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -139,6 +140,33 @@ def test_arrays_among_the_settings_are_those_of_the_file(tmp_path) -> None:
     np.testing.assert_array_equal(loaded.rows[0], np.full(2, 6.0))
     assert trees.flatten(loaded)[1] == trees.flatten(pair(5.0))[1] != trees.flatten(like)[1]
     np.testing.assert_array_equal(like.parts[0].mask, np.zeros(3))
+
+
+class Kept(NamedTuple):
+    mask: np.ndarray
+
+
+def test_settings_are_looked_through_to_their_arrays(tmp_path) -> None:
+    """A tuple with names, a dict: what is in the file, or an error; never the other tree's in silence."""
+
+    def holder(x: float, setting: Any) -> Any:
+        return Pair((), setting(np.full(2000, x)))
+
+    for setting in (Kept, lambda x: {"a": x, "b": [x, 3]}, lambda x: [(x,), x]):
+        dgm.save(tmp_path / "k.npz", holder(5.0, setting))
+        loaded = dgm.load(tmp_path / "k.npz", like=holder(0.0, setting))
+        assert storage.describe(trees.flatten(loaded)[1]) == storage.describe(trees.flatten(holder(5.0, setting))[1])
+    assert storage.describe(trees.flatten(holder(5.0, setting))[1]) != storage.describe(trees.flatten(holder(0.0, setting))[1])
+
+
+def test_a_file_that_lost_a_setting_is_refused(tmp_path) -> None:
+    dgm.save(tmp_path / "s.npz", Small(np.zeros(2), 0.2, np.ones(3)))
+    with zipfile.ZipFile(tmp_path / "s.npz") as whole, zipfile.ZipFile(tmp_path / "part.npz", "w") as part:
+        for name in whole.namelist():
+            if name != "mask.npy":
+                part.writestr(name, whole.read(name))
+    with pytest.raises(DataError, match="it holds no mask"):
+        dgm.load(tmp_path / "part.npz", like=Small(np.zeros(2), 0.2, np.zeros(3)))
 
 
 def test_a_made_brings_its_orders_and_masks(tmp_path) -> None:

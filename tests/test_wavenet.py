@@ -125,6 +125,18 @@ def test_wavenet_says_what_is_wrong() -> None:
                 call(wrong)
     with pytest.raises(DomainError, match="wanted 1 or more"):
         net.sample(random(), 2, 0)
+    with pytest.raises(ArgumentError, match=r"net.sound\(x\) makes it of levels"):
+        net.logits(x)
+    with pytest.raises(ArgumentError, match="context: wanted an array"):
+        told.sample(random(), 1, 5, [[1.0, 0.0, 0.0]])
+    with pytest.raises(ShapeError, match=r"of labels nn\.one_hot\(labels, 3\)"):
+        told.log_prob(x, np.array([0, 2]))
+    with pytest.raises(ArgumentError, match=r"a dgm\.random\.Generator"):
+        net.sample(0, 2, 5)
+    with pytest.raises(DomainError, match="wanted 20 at most"):
+        WaveNet.init(random(), 21)
+    with pytest.raises(DomainError, match="levels: wanted 2 or more"):
+        WaveNet.init(random(), 2, levels=1)
     with pytest.raises(DomainError, match="wanted 0 or more"):
         WaveNet.init(random(), 2, context=-1)
 
@@ -149,6 +161,10 @@ def test_mu_law_is_that_of_the_telephone() -> None:
     assert [int(level) for level in mu_law(np.array([-1.0, 1.0]))] == [0, 255]
     with pytest.raises(DomainError, match="mu_law: s"):
         mu_law(np.array([1.1]))
+    with pytest.raises(DomainError, match="mu_law: levels"):
+        mu_law(np.array([0.1]), 1)
+    with pytest.raises(DomainError, match="mu_law_inverse: x"):
+        mu_law_inverse(np.array([300]))
 
 
 VOICES = st.builds(
@@ -169,6 +185,53 @@ def test_a_voice_gives_each_level_its_probability(voice, seed) -> None:
     low, high = (float(mu_law_inverse(np.array(each.argmax() + side), voice.levels)) for side in (-0.5, 0.5))
     by_hand = 0.5 * (math.erf((high - mean) / voice.noise / 2**0.5) - math.erf((low - mean) / voice.noise / 2**0.5))
     assert abs(each.max() - by_hand) < 1e-9
+
+
+def test_what_is_next_to_impossible_has_a_finite_logarithm() -> None:
+    """One vowel's law about another vowel; and against the integral of the density, far out."""
+    i, u = (Voice.of(VOWELS[name], period=40) for name in "iu")
+    assert np.isfinite(u.conditionals(i.sample(random(), 4, 500))).all()
+    voice = Voice(np.zeros(1), 0.01, 16)
+    x = np.array([[8, k] for k in range(16)])
+    edges = mu_law_inverse(np.arange(17) - 0.5, 16) / 0.01
+    for k in range(16):
+        low, high = sorted(abs(edges[[k, k + 1]])) if k not in (0, 15) else (min(abs(edges[[k, k + 1]])), math.inf)
+        if edges[k] * edges[k + 1] <= 0.0 or low < 8.0:
+            continue
+        z = low + np.linspace(0.0, min(high - low, 8.0 / low), 200_001)  # beyond nothing is left
+        mass = np.trapezoid(np.exp(-0.5 * (z**2 - low**2)), z)
+        exact = math.log(mass) - 0.5 * low**2 - 0.5 * math.log(2.0 * math.pi)
+        assert abs(voice.conditionals(x)[k, 0] - exact) < 1e-4 * abs(exact)
+
+
+@pytest.mark.parametrize("ringing", [0.8, 0.95])
+def test_a_voice_is_as_loud_at_the_beginning(ringing) -> None:
+    s = dgm.to_numpy(mu_law_inverse(Voice.of(VOWELS["a"], 40, ringing).sample(random(2), 400, 100)))
+    assert abs(s[:, :30].std() / 0.15 - 1.0) < 0.12
+
+
+def test_a_voice_says_what_is_wrong() -> None:
+    wrong = [
+        ({"ringing": 1.0}, "ringing"),
+        ({"width": -10.0}, "width"),
+        ({"period": -3}, "period"),
+        ({"loudness": 0.5}, "loudness"),
+        ({"levels": 1}, "levels"),
+        ({"resonances": (5000.0,)}, "resonance"),
+        ({"resonances": ()}, "resonances"),
+    ]
+    for changed, said in wrong:
+        with pytest.raises((ArgumentError, DomainError), match=said):
+            Voice.of(**{"resonances": (700.0,), "period": 40, **changed})
+    with pytest.raises(DomainError, match="rings on too long"):
+        Voice.of((700.0,), 40, 0.9999)
+    voice = Voice.of((700.0,))
+    with pytest.raises(ShapeError, match="rows of more than 2 levels"):
+        voice.conditionals(np.zeros((2, 2), "int64"))
+    with pytest.raises(ArgumentError, match="labels are integers"):
+        voice.conditionals(np.zeros((2, 5)))
+    with pytest.raises(ShapeError, match="shorter than a part"):
+        spectrum(np.zeros(100))
 
 
 @pytest.mark.parametrize("period", [0, 40])

@@ -261,7 +261,7 @@ class Run:
         )
 
     def sound(self, samples: Any, rate: int) -> Sound:
-        """Numbers between -1 and 1, ``rate`` a second, kept as NAME.wav; a notebook plays what is returned."""
+        """Numbers between -1 and 1, ``rate`` a second, kept as NAME.wav, one a lesson; a notebook plays what is returned."""
         sound, name = Sound(samples, rate), f"{self.name.rpartition('/')[2]}.wav"
         self._write({name: lambda file: file.write(sound.wav)})
         print(f"to be heard: {self._out / name}", flush=True)

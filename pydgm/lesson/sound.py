@@ -14,10 +14,12 @@ from ..backend import to_numpy
 
 
 class Sound:
-    """Numbers between -1 and 1, ``rate`` a second, as a WAV file of one channel and 16 bits: :attr:`wav`."""
+    """Numbers between -1 and 1, ``rate`` a second, as a WAV file of one channel and 16 bits: :attr:`wav`. Rows are played one
+    after the other."""
 
     def __init__(self, samples: Any, rate: int) -> None:
         samples = numpy.asarray(to_numpy(samples), "float64").reshape(-1)
+        checks.count(rate, "a sound's rate")
         checks.within(samples, -1.0, 1.0, "a sound's samples")
         file = io.BytesIO()
         with wave.open(file, "wb") as sound:

@@ -105,10 +105,10 @@ class MaskedLinear(Module):
 
     def __call__(self, x: Array) -> Array:
         """Raises :class:`~pydgm.errors.ShapeError` where ``x`` is of another width."""
-        n_in, n_out = self.weight.shape
+        n_in, n_out = self.weight.shape[-2:]
         if getattr(x, "shape", ())[-1:] != (n_in,):
             checks.width(x, n_in, f"MaskedLinear({n_in} -> {n_out})")
-        return x @ (self.weight * self.mask) + self.bias
+        return x @ (self.weight * self.mask) + (self.bias if self.bias.ndim == 1 else ad.expand_dims(self.bias, axis=-2))
 
 
 def dropout(x: Array, rate: float, rng: Generator | None) -> Array:

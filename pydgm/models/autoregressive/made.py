@@ -20,7 +20,7 @@ from typing import Any
 
 from ... import checks
 from ...autodiff import astype, concat, expand_dims, relu, reshape, take
-from ...backend import Array, xp, zeros
+from ...backend import Array, arange, xp, zeros
 from ...errors import ArgumentError, shape_text
 from ...nn import Linear, MaskedLinear, Module, glorot_uniform, static
 from ...nn.layers import Initialiser, check_init
@@ -77,10 +77,13 @@ class MADE(Autoregressive):
 class MaskedMLP(Module):
     """Some numbers about each x_i, heard of those before it alone: (..., D) -> (..., numbers, D).
 
-    The network of MADE in one order, for whatever the numbers are: a mean and a scale, the weights of a mixture.
+    The network of MADE in one order, for whatever the numbers are: a mean and a scale, the weights of a mixture. Degrees are
+    dealt evenly, so that with as many units as variables each x_i hears of all before it by way of the units, too, and not
+    just by ``direct``.
     """
 
     layers: tuple[MaskedLinear, ...]
+    direct: MaskedLinear
     activation: Callable[[Array], Array] = relu
 
     @classmethod
@@ -96,17 +99,19 @@ class MaskedMLP(Module):
         """``place`` (D,): as which each variable comes, from 0 on; those of one place hear nothing of each other. ``last``
         draws the last layer's weights."""
         check_hidden(hidden, "MaskedMLP.init")
-        most = int(xp.max(place)) + 1
-        degrees = [m[0, :] for m in draw_degrees(rng, hidden, most)]
-        *of_layers, above, _ = masks(place + 1, degrees, xp.float32)
+        degrees = [arange(width) * int(xp.max(place)) // width + 1 for width in hidden]  # 1 to D - 1
+        *of_layers, above, past = masks(place + 1, degrees, xp.float32)
         layers = [MaskedLinear.init(rng, mask) for mask in of_layers]
-        return cls((*layers, MaskedLinear.init(rng, concat([above] * numbers, axis=1), last)), activation)
+        above, past = (concat([mask] * numbers, axis=1) for mask in (above, past))
+        none = MaskedLinear(zeros(past.shape), zeros((past.shape[1],)), past)
+        return cls((*layers, MaskedLinear.init(rng, above, last)), none, activation)
 
     def __call__(self, x: Array) -> Array:
-        h, D = x, x.shape[-1]
+        h = x
         for layer in self.layers[:-1]:
             h = self.activation(layer(h))
-        return reshape(self.layers[-1](h), (*x.shape[:-1], -1, D))
+        both, D = self.layers[-1](h) + self.direct(x), x.shape[-1]
+        return reshape(both, (*x.shape[:-1], both.shape[-1] // D, D))
 
 
 def check_hidden(hidden: Sequence[int], who: str) -> None:

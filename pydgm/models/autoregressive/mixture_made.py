@@ -47,12 +47,12 @@ class MixtureMADE(Distribution):
         activation: Callable[[Array], Array] = relu,
     ) -> MixtureMADE:
         """For variables as they stand, or in the order ``places`` (1, D); widths of the hidden layers. At first the means are
-        spread from -2 to 2, as for data of mean 0 and variance 1."""
+        spread between -2 and 2, as for data of mean 0 and variance 1."""
         check_init(rng, "MixtureMADE.init", D=D, components=components)
         place = check_places(places, D, "MixtureMADE.init", 1)[0, :]
         network = MaskedMLP.init(rng, place, hidden, 3 * components, activation)
         C, last = components, network.layers[-1]
-        start = numpy.concatenate([numpy.zeros(C), numpy.linspace(-2.0, 2.0, C), numpy.full(C, math.log(4.0 / C))])
+        start = numpy.concatenate([numpy.zeros(C), 4.0 * (numpy.arange(C) + 0.5) / C - 2.0, numpy.full(C, math.log(4.0 / C))])
         bias = asarray(numpy.repeat(start, D).astype("float32"))
         layers = (*network.layers[:-1], dataclasses.replace(last, bias=bias))
         return cls(dataclasses.replace(network, layers=layers), place)

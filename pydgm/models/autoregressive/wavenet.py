@@ -24,7 +24,7 @@ from ...backend import Array, zeros
 from ...compile import compile
 from ...data.sounds import mu_law_inverse
 from ...distributions import Categorical
-from ...errors import ShapeError, shape_text
+from ...errors import ArgumentError, DomainError, ShapeError, shape_text
 from ...nn import Linear, Module, glorot_uniform
 from ...nn.layers import check_init
 from ...random import Generator
@@ -62,8 +62,11 @@ class WaveNet(Module):
         cls, rng: Generator, layers: int, channels: int = 16, levels: int = 256, context: int = 0, skip: int = 32
     ) -> WaveNet:
         """Dilations 1, 2, 4, ..., 2^(layers - 1). ``context``: E, how many numbers say what is to be heard."""
-        check_init(rng, "WaveNet.init", layers=layers, channels=channels, levels=levels, skip=skip)
+        check_init(rng, "WaveNet.init", layers=layers, channels=channels, skip=skip)
+        checks.count(levels, "WaveNet.init: levels", 2)
         checks.count(context, "WaveNet.init: context", 0)
+        if layers > 20:
+            raise DomainError(f"WaveNet.init: {layers} layers would hear 2^{layers} samples: wanted 20 at most")
         C, made = channels, []
         for k in range(layers):
             ways = skip + (C if k < layers - 1 else 0)
@@ -85,6 +88,8 @@ class WaveNet(Module):
     def logits(self, s: Array, context: Array | None = None) -> Array:
         """Of each sample's level, given the sound before it: s (n, T), between -1 and 1 -> (n, T, levels)."""
         self._check(s, context, "a sound (n, T)")
+        if "int" in str(s.dtype):
+            raise ArgumentError("WaveNet.logits: a sound is of numbers between -1 and 1; net.sound(x) makes it of levels")
         s = ad.expand_dims(s, -1)
         h = self.first(_back(s, 1))  # no sample hears itself
         skip = zeros((*s.shape[:2], self.last[0].bias.shape[0]), h)
@@ -105,6 +110,7 @@ class WaveNet(Module):
 
     def sample(self, rng: Generator, n: int, length: int, context: Array | None = None) -> Array:
         """Levels (n, length), one sample after the other, from queues of activations."""
+        check_init(rng, "WaveNet.sample")
         checks.count(n, "WaveNet.sample: n")
         checks.count(length, "WaveNet.sample: length")
         silence = zeros((n, 1, self.first.bias.shape[0]), self.first.bias)
@@ -130,8 +136,10 @@ class WaveNet(Module):
         checks.array(rows, "WaveNet")
         if rows.ndim != 2:
             raise ShapeError(f"WaveNet: wanted {wanted}, got {shape_text(rows)}")
+        if context is not None:
+            checks.array(context, "WaveNet: context")
         if (context is None) != (E == 0) or (context is not None and context.shape != (rows.shape[0], E)):
-            of = f"a context ({rows.shape[0]}, {E})" if E else "no context"
+            of = f"a context ({rows.shape[0]}, {E}); of labels nn.one_hot(labels, {E})" if E else "no context"
             raise ShapeError(f"WaveNet: wanted {of}, got {shape_text(context)}")
 
 

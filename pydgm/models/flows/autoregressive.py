@@ -33,7 +33,11 @@ BOUND = 2.0
 
 class MAF(Bijection):
     """``network`` gives mu and a: x (..., d) -> (..., 2, d). ``turn`` (d,): when each coordinate is drawn, from 0 on; those of
-    one turn decide nothing about each other. At first it is the identity."""
+    one turn decide nothing about each other. At first it is the identity.
+
+    One map stretches by e^-2 to e^2 at most: data of another width are standardised first, or the chain ends with
+    :meth:`.Affine.fit`.
+    """
 
     network: MaskedMLP
     turn: Array = static()
@@ -89,6 +93,7 @@ class Coupling(MAF):
         rng: Generator,
         dim: int,
         hidden: Sequence[int],
+        *,
         flip: bool = False,
         activation: Callable[[Array], Array] = relu,
     ) -> Coupling:
