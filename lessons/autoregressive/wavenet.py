@@ -77,7 +77,7 @@ def excess(net, name: str, told) -> float:
 
 
 theory = sung["a"].bits(128)
-depths, (begin, more) = run.pick(quick=((1, 6), (40, 30)), default=((1, 3, 5, 6), (150, 140)))
+depths, (begin, more) = run.pick(quick=((1, 6), (40, 30)), default=((1, 3, 5, 6), (400, 110)))
 over = {L: excess(learn([sung["a"]], L, begin + more * L), "a", [1.0]) for L in depths}
 samples, axes = 2 ** np.arange(8), {"xscale": "log", "xlabel": "samples heard", "ylabel": "bits a sample"}
 panels["b"].step(range(1, 129), theory[1:], where="post", lw=4, label="theory: the last k samples known")
@@ -95,7 +95,7 @@ run.picture("b")
 # one earlier activation is asked for, :math:`2^{l-1}` samples later, and can wait in a queue until then. The spectra are
 # compared at the harmonics of the voice, as far as the vowel's own are within 30 dB of the loudest.
 
-choir, told = learn(list(sung.values()), 6, run.pick(quick=400, default=1200)), np.eye(3, dtype="float32")
+choir, told = learn(list(sung.values()), 6, run.pick(quick=400, default=1500)), np.eye(3, dtype="float32")
 vowels = dgm.asarray(np.repeat(told, 4, axis=0))
 drawn = dgm.to_numpy(choir.sound(choir.sample(rng, 12, run.pick(quick=1000, default=RATE // 3), vowels))).reshape(3, 4, -1)
 heard_as, made_as = [[spectrum(s, 400) for s in each] for each in (drawn, [choir.sound(dgm.asarray(x)) for x in test.values()])]
