@@ -108,6 +108,41 @@ def test_modes_are_three(tiny, tmp_path) -> None:
         assert json.loads((tmp_path / "tiny.json").read_text())["numbers"]["mode"] == number
 
 
+TWICE = '''
+"""Two trainings that are called the same."""
+import sys
+import numpy as np
+import pydgm as dgm
+from pydgm import lesson, optim, train
+run = lesson.start("family/twice", __doc__, lecture="L0", figure="none")
+step = train.minimise(lambda w, x, rng: dgm.sum((w - rng.normal((2,), "float64")) ** 2), optim.sgd(0.1))
+ends = []
+for i in range(2):
+    if i and "--stop" in sys.argv[0]:
+        raise SystemExit(3)
+    ends.append(run.train(step, step.init(np.full(2, float(i)), run.rng), 20, "some steps").model)
+run.panels("a")
+run.finish({"ends": ends})
+'''
+
+
+def test_trainings_of_one_name_have_files_of_their_own(tmp_path) -> None:
+    """With --full; interrupted after the first, resumed: the same bits."""
+    script, stopped, ends = tmp_path / "twice.py", tmp_path / "--stop" / "twice.py", []
+    stopped.parent.mkdir()
+    for path in (script, stopped):
+        path.write_text(TWICE)
+    for out in ("whole", "parts"):
+        if out == "parts":
+            assert program(stopped, "--full", "--out", tmp_path / out).returncode == 3
+            assert program(script, "--full", "--out", tmp_path / out).returncode == 2  # of a run that was interrupted
+        done = program(script, "--full", *(["--resume"] if out == "parts" else []), "--out", tmp_path / out)
+        assert done.returncode == 0, done.stderr
+        ends.append(json.loads((tmp_path / out / "twice.json").read_text())["numbers"]["ends"])
+        assert not list((tmp_path / out).glob(".*.npz"))
+    assert ends[0] == ends[1]
+
+
 def test_a_film_is_kept_as_gif_and_as_a_page_that_needs_nothing_else(tiny, tmp_path) -> None:
     done = program(tiny(live=True), "--live", "--out", tmp_path / "out", MPLBACKEND="agg")
     assert done.returncode == 0, done.stderr

@@ -25,6 +25,7 @@ import shlex
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -201,6 +202,7 @@ class Run:
         self._looked_for_data = False
         self.sources: dict[str, dict[str, Any]] = {}
         self.resume: bool = options.resume
+        self._trained: Counter[str] = Counter()
         self._saved: list[Path] = []  # of trainings that could still be interrupted
         self._started = time.perf_counter()
         print(f"{name}: {lecture}, {figure} (seed {self.seed}, {self.mode}, {backend.xp.name})", flush=True)
@@ -238,7 +240,9 @@ class Run:
 
     def train(self, step: Step, state: State, batches: Any, what: str, **options: Any) -> State:
         """:func:`pydgm.train.run`, with a progress bar; with ``--full`` it saves itself every minute, for ``--resume``."""
-        save = None if self.mode != "full" else self._out / f".{self.name.rpartition('/')[2]}-{what.replace(' ', '-')}.npz"
+        self._trained[what] += 1  # several trainings may be called the same, and have files of their own
+        name = f"{self.name.rpartition('/')[2]} {what} {self._trained[what]}".removesuffix(" 1").replace(" ", "-")
+        save = None if self.mode != "full" else self._out / f".{name}.npz"
         if save is not None:
             self._saved.append(save)
             if save.exists() and not self.resume:
