@@ -64,6 +64,7 @@ def learn(voices, L: int, steps: int):
     return run.train(step, step.init(begin, rng), batches, f"{L} layers, {len(voices)} voices").model
 
 
+# formula: mu-law
 sung = {name: Voice.of(resonances, period=40) for name, resonances in VOWELS.items()}
 test = {name: voice.sample(rng, run.pick(quick=8, default=32), 1500) for name, voice in sung.items()}
 law = {name: voice.conditionals(test[name])[:, 200:] for name, voice in sung.items()}
