@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from pydgm.lesson.claims import in_a_cell
+
 from .mutation import models
 from .mutation.__main__ import by_lesson, controls, scripts
 from .test_each_lesson import LESSONS
@@ -85,3 +87,11 @@ def test_a_wrong_model_breaks_a_named_claim(name) -> None:
 def test_a_lesson_refuses_wrong_models(script) -> None:
     """Its page has a table of them."""
     assert f"| {script.stem}: " in (ROOT / "docs" / "wrong_models.md").read_text(encoding="utf-8")
+
+
+def test_every_wrong_model_is_on_the_page() -> None:
+    page = (ROOT / "docs" / "wrong_models.md").read_text(encoding="utf-8")
+    for model in NAMED:
+        section = page.split(f"## `pydgm/{model.file}`")[1].split("\n## ")[0]
+        assert f"| {in_a_cell(model.name)} | " in section, model.name
+    assert f"{len(NAMED)} of {len(NAMED)} (100%) after tests" in page
