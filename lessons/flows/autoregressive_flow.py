@@ -88,10 +88,8 @@ planar_steps, steps = run.pick(quick=(200, 400), default=(1200, 800))
 
 def learn(base, maps, x, rate: float, steps: int, what: str):
     """The flow of greatest likelihood, by Adam; an affine map, last, brings it to where the data are."""
-    step, model = (
-        train.minimise(nll, optim.adam(optim.cosine(rate, 0.0, steps))),
-        Transformed(base, Chain([*maps, Affine.fit(x)])),
-    )
+    step = train.minimise(nll, optim.adam(optim.cosine(rate, 0.0, steps)))
+    model = Transformed(base, Chain([*maps, Affine.fit(x)]))
     return run.train(step, step.init(model, rng), data.Rows(dgm.to_numpy(x)).batches(rng, 250, steps // 40), what).model
 
 

@@ -78,12 +78,11 @@ class MaskedMLP(Module):
     """Some numbers about each x_i, heard of those before it alone: (..., D) -> (..., numbers, D).
 
     The network of MADE in one order, for whatever the numbers are: a mean and a scale, the weights of a mixture. Degrees are
-    dealt evenly, so that with as many units as variables each x_i hears of all before it by way of the units, too, and not
-    just by ``direct``.
+    dealt evenly, so that with as many units as variables each x_i hears of all before it by way of the units. The last layer
+    takes x beside them: the direct way, M_A.
     """
 
     layers: tuple[MaskedLinear, ...]
-    direct: MaskedLinear
     activation: Callable[[Array], Array] = relu
 
     @classmethod
@@ -102,16 +101,15 @@ class MaskedMLP(Module):
         degrees = [arange(width) * int(xp.max(place)) // width + 1 for width in hidden]  # 1 to D - 1
         *of_layers, above, past = masks(place + 1, degrees, xp.float32)
         layers = [MaskedLinear.init(rng, mask) for mask in of_layers]
-        above, past = (concat([mask] * numbers, axis=1) for mask in (above, past))
-        none = MaskedLinear(zeros(past.shape), zeros((past.shape[1],)), past)
-        return cls((*layers, MaskedLinear.init(rng, above, last)), none, activation)
+        both = concat([above, past], axis=0)
+        return cls((*layers, MaskedLinear.init(rng, concat([both] * numbers, axis=1), last)), activation)
 
     def __call__(self, x: Array) -> Array:
         h = x
         for layer in self.layers[:-1]:
             h = self.activation(layer(h))
-        both, D = self.layers[-1](h) + self.direct(x), x.shape[-1]
-        return reshape(both, (*x.shape[:-1], both.shape[-1] // D, D))
+        out, D = self.layers[-1](concat([h, x], axis=-1)), x.shape[-1]
+        return reshape(out, (*x.shape[:-1], out.shape[-1] // D, D))
 
 
 def check_hidden(hidden: Sequence[int], who: str) -> None:
@@ -122,7 +120,7 @@ def check_hidden(hidden: Sequence[int], who: str) -> None:
         checks.count(width, f"{who}: a hidden width")
 
 
-def draw_degrees(rng: Generator, hidden: Sequence[int], most: int, orders: int = 1) -> tuple[Array, ...]:
+def draw_degrees(rng: Generator, hidden: Sequence[int], most: int, orders: int) -> tuple[Array, ...]:
     """Of each layer's units, (orders, width): between 1 and ``most`` - 1, none below the lowest of the layer before."""
     degrees, lowest = [], [1] * orders
     for width in hidden:
