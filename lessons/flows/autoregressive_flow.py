@@ -114,9 +114,9 @@ shown = [[lesson.density(f, 3.0, cells) for f in (truth[name], *(m.log_prob for 
 lesson.grid(panels["a"], shown, list(DRAWS), ["the truth", *models["rings"]])
 for i, name in enumerate(DRAWS):
     panels["d"].plot(list(beyond[name].values()), range(6), "osD"[i], ms=13, label=name)
-panels["d"].set(xscale="log", yticks=range(6), yticklabels=list(beyond["rings"]), ylim=(5.5, -0.5))
+panels["d"].set(xscale="log", xlim=(5e-3, 30.0), yticks=range(6), yticklabels=list(beyond["rings"]), ylim=(5.5, -0.5))
 panels["d"].set_title("(d) Nats above the truth")
-panels["d"].legend()
+panels["d"].legend(loc="right", frameon=True)
 run.picture("a", "d")
 
 # %%
