@@ -110,7 +110,7 @@ def problem(name: str) -> dict[str, Any]:
         return {"filters": filters, "b": [np.zeros(n, "float32") for n in CHANNELS[name]], "x": x}
     if name == "gated":  # reach 3 in the first layer, 1 in the others; 32 channels
         sizes = [(1, 3, 3)] + 4 * [(32, 1, 2)]  # channels in, reach, pixels of the horizontal window
-        parts = [[(64, n, r + 1, 2 * r + 1), (64, n, 1, side), (64, 64), (32, 32), (2, 64)] for n, r, side in sizes]
+        parts = [[(64, n, r + 1, 2 * r + 1), (64, n, 1, side), (64, 64), (32, 32), (2, 64, 1, 1)] for n, r, side in sizes]
         last = [(32, 32, 1, 1), (32,), (1, 32, 1, 1), (1,)]
         layers = [[0.1 * normal(*shape) for shape in each] for each in parts]
         x = (rng.random((16, 784)) < 0.13).astype("float32")

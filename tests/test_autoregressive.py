@@ -51,9 +51,9 @@ def small_made(D: int, hidden: int, orders: int, seed: int):
 
 
 def small_pixels(kind, seed: int, size=(3, 4)):
-    """Plain: windows of 3. Gated: the first reaches two pixels far, the others one."""
-    options = {"first": 3} if kind is PixelCNN else {"first_reach": 2}
-    return strewn(kind.init(random(seed), size, 4, 2, **options), seed)
+    """Plain: windows of 3. Gated: the first reaches two pixels far, the others one and two; each place has a bias."""
+    options = {"first": 3} if kind is PixelCNN else {"first_reach": 2, "dilations": (1, 2), "place_bias": True}
+    return strewn(kind.init(random(seed), size, 4, 3, **options), seed)
 
 
 SIZES = (st.integers(1, 7), st.integers(1, 6), st.integers(1, 3), st.integers(0, 10_000))
@@ -317,14 +317,15 @@ def test_the_plain_network_has_a_blind_spot_and_the_gated_one_has_none(layers) -
 
 def test_a_gated_layer_is_its_formula() -> None:
     """Pixel by pixel, tap by tap, in NumPy; of the first layer and of a further one."""
-    for first in (True, False):
-        layer = strewn(pixel_cnn.GatedLayer.init(random(0), 2, 2, 1, first), 0)
+    for first, d, size in ((True, 1, (1, 1)), (True, 1, (4, 5)), (False, 1, (1, 1)), (False, 2, (4, 5))):
+        layer = strewn(pixel_cnn.GatedLayer.init(random(0), 2, 2, 1, first, d, size), 0)
+        biases = np.broadcast_to(layer.bias, (2, 4, 4, 5))
         v, h = np.random.default_rng(1).standard_normal((2, 1, 2, 4, 5))
 
-        def window(x, w, i, j, up, left):
+        def window(x, w, i, j, up, left, d=d):
             """The sum over taps that lie in the picture; the window begins ``up`` rows above and ``left`` columns before."""
             taps = itertools.product(range(w.shape[2]), range(w.shape[3]))
-            at = [(a, b, i - up + a, j - left + b) for a, b in taps]
+            at = [(a, b, i - up + d * a, j - left + d * b) for a, b in taps]
             return sum(w[:, :, a, b] @ x[0, :, y, z] for a, b, y, z in at if 0 <= y < 4 and 0 <= z < 5)
 
         def gate(a):
@@ -332,10 +333,10 @@ def test_a_gated_layer_is_its_formula() -> None:
 
         new_v, new_h = layer(v, h)
         for i, j in itertools.product(range(4), range(5)):
-            a = window(v, layer.vertical, i, j, 1, 1) + layer.bias[0]
-            above = window(v, layer.vertical, i - 1, j, 1, 1) + layer.bias[0] if i else np.zeros(4)
-            told = window(h, layer.horizontal, i, j, 0, 1) + layer.link @ above + layer.bias[1]
-            np.testing.assert_allclose(new_v[0, :, i, j], gate(a), rtol=1e-10)
+            a = window(v, layer.vertical, i, j, d, d) + biases[0, :, i, j]
+            above = window(v, layer.vertical, i - 1, j, d, d) + biases[0, :, i - 1, j] if i else np.zeros(4)
+            told = window(h, layer.horizontal, i, j, 0, d) + layer.link @ above + biases[1, :, i, j]
+            np.testing.assert_allclose(new_v[0, :, i, j], gate(a) + (0.0 if first else v[0, :, i, j]), rtol=1e-10)
             expected = layer.out @ gate(told) + (0.0 if first else h[0, :, i, j])
             np.testing.assert_allclose(new_h[0, :, i, j], expected, rtol=1e-10)
 
@@ -365,3 +366,5 @@ def test_pictures_say_what_size_is() -> None:
         PixelCNN.init(random(), 784)
     with pytest.raises(DomainError, match="height and width: wanted 1 or more"):
         GatedPixelCNN.init(random(), (0, 3))
+    with pytest.raises(ArgumentError, match=r"dilations are pixels from 1 on, \(1, 2, 4\), got \(2, 0\)"):
+        GatedPixelCNN.init(random(), (3, 3), dilations=(2, 0))

@@ -127,11 +127,11 @@ def gated(p: dict[str, Any]) -> Step:
         for i in range(0, 25, 5):
             vertical, horizontal, link, out, bias = weights[i : i + 5]
             r, side = vertical.shape[2] - 1, horizontal.shape[3]
-            a = around(v, vertical, [(r, 0), (r, r)]) + bias[0][:, None, None]
+            a = around(v, vertical, [(r, 0), (r, r)]) + bias[0]
             down = jnp.pad(a, [(0, 0), (0, 0), (1, 0), (0, 0)])[:, :, :-1]
-            row = around(h, horizontal, [(0, 0), (r, side - r - 1)]) + bias[1][:, None, None]
+            row = around(h, horizontal, [(0, 0), (r, side - r - 1)]) + bias[1]
             new = jnp.einsum("oc,nchw->nohw", out, gate(row + jnp.einsum("oc,nchw->nohw", link, down)))
-            v, h = gate(a), new if side == r else h + new
+            v, h = (gate(a), new) if side == r else (v + gate(a), h + new)
         w, b, u, c = weights[25:]
         y = around(L.relu(h), w, "VALID") + b[:, None, None]
         logits = (around(L.relu(y), u, "VALID") + c[:, None, None]).reshape(x.shape)

@@ -250,11 +250,11 @@ def gated_logits(layers: list[Any], last: list[Any], x: Any) -> Any:
     v = h = x
     for vertical, horizontal, link, out, bias in layers:
         r, side = vertical.shape[2] - 1, horizontal.shape[3]
-        a = conv2d(pad(v, (r, r, r, 0)), vertical, bias[0])
+        a = conv2d(pad(v, (r, r, r, 0)), vertical, bias[0].flatten())
         down = pad(a, (0, 0, 1, 0))[:, :, :-1]
-        row = conv2d(pad(h, (r, 0, 0, 0))[:, :, :, : 27 + side], horizontal, bias[1])
+        row = conv2d(pad(h, (r, 0, 0, 0))[:, :, :, : 27 + side], horizontal, bias[1].flatten())
         new = conv2d(_gate(row + conv2d(down, link[:, :, None, None])), out[:, :, None, None])
-        v, h = _gate(a), new if side == r else h + new
+        v, h = (_gate(a), new) if side == r else (v + _gate(a), h + new)
     return conv2d(torch.relu(conv2d(torch.relu(h), last[0], last[1])), last[2], last[3])
 
 

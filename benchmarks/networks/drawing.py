@@ -9,6 +9,7 @@ os.environ |= dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM
 
 import numpy as np
 
+from pydgm import trees
 from pydgm.models.autoregressive import GatedPixelCNN
 from pydgm.random import Generator
 
@@ -35,7 +36,7 @@ def main() -> None:
 
         from benchmarks.contestants.torch import gated_logits
 
-        layers = [[torch.from_numpy(w) for w in vars(layer).values()] for layer in model.layers]
+        layers = [[torch.from_numpy(w) for w in trees.leaves(layer)] for layer in model.layers]
         last, x = [torch.from_numpy(w) for conv in model.last for w in (conv.weight, conv.bias)], torch.zeros((1, 1, 28, 28))
         with torch.no_grad():
             logits = gated_logits(layers, last, x)
