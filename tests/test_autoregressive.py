@@ -315,6 +315,14 @@ def test_the_plain_network_has_a_blind_spot_and_the_gated_one_has_none(layers) -
     np.testing.assert_array_equal(seen(gated, at)[row - reach :], before[row - reach :])
 
 
+def test_dilated_windows_reach_as_far_as_their_taps_add_up_to() -> None:
+    """To the left two pixels, then one, two and one again: six; upwards the vertical stack begins one row higher."""
+    for dilations, reach in (((1, 2), 6), ((1,), 5), ((2, 1, 1), 6)):
+        model = strewn(GatedPixelCNN.init(random(0), (9, 9), 4, 4, 2, dilations), 0)
+        rows, columns = np.nonzero(seen(model, 80))
+        assert (8 - rows.min(), 8 - columns.min()) == (reach + 1, reach)
+
+
 def test_a_gated_layer_is_its_formula() -> None:
     """Pixel by pixel, tap by tap, in NumPy; of the first layer and of a further one."""
     for first, d, size in ((True, 1, (1, 1)), (True, 1, (4, 5)), (False, 1, (1, 1)), (False, 2, (4, 5))):
