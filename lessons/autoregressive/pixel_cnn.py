@@ -50,7 +50,7 @@ for name, net in nets.items():
 unseen = {name: before & (s == 0.0) for name, s in slopes.items()}
 lesson.grid(panels["a"], [[np.log10(1e5 * s + 1.0) for s in slopes.values()]], columns=list(nets))
 panels["a"].plot(column[unseen["plain masks"]] + 0.5, -row[unseen["plain masks"]] - 0.5, "x", color="C3", ms=10, mew=3)
-panels["a"].set_title("(a) What the middle pixel sees; x: what it does not", pad=44)
+panels["a"].set_title("(a) What the middle pixel sees; x: what it does not", pad=38)
 run.picture("a")
 
 # %%
@@ -123,7 +123,8 @@ print(f"a picture of 28 x 28 in {seconds[0]:.2f} s, naively, by 784 passes, in {
 # Binarised MNIST
 # ---------------
 # ``--full`` learns it, 28 x 28 pixels, in three passes of a quarter of an hour: five layers of 32 channels, taps up to four
-# pixels apart. Published: 81.30 nats (van den Oord et al. 2016, "Pixel recurrent neural networks").
+# pixels apart. Published: 81.30 nats (van den Oord et al. 2016, "Pixel recurrent neural networks"); measured with seed 7: 83.34,
+# and 82.78 of training pictures, so that more passes would help.
 
 if run.mode == "full":
     mnist = run.load("binarized_mnist")
