@@ -123,8 +123,8 @@ print(f"a picture of 28 x 28 in {seconds[0]:.2f} s, naively, by 784 passes, in {
 # Binarised MNIST
 # ---------------
 # ``--full`` learns it, 28 x 28 pixels, in three passes of a quarter of an hour: five layers of 32 channels, taps up to four
-# pixels apart. Published: 81.30 nats (van den Oord et al. 2016, "Pixel recurrent neural networks"); measured with seed 7: 83.34,
-# and 82.78 of training pictures, so that more passes would help.
+# pixels apart. Published: 81.30 nats (van den Oord et al. 2016, "Pixel recurrent neural networks"). Measured with another seed:
+# 83.34, and 82.78 of training pictures, so that more passes would help.
 
 if run.mode == "full":
     mnist = run.load("binarized_mnist")
