@@ -374,5 +374,8 @@ def test_pictures_say_what_size_is() -> None:
         PixelCNN.init(random(), 784)
     with pytest.raises(DomainError, match="height and width: wanted 1 or more"):
         GatedPixelCNN.init(random(), (0, 3))
-    with pytest.raises(ArgumentError, match=r"dilations are pixels from 1 on, \(1, 2, 4\), got \(2, 0\)"):
+    with pytest.raises(DomainError, match="a dilation: wanted 1 or more, got 0"):
         GatedPixelCNN.init(random(), (3, 3), dilations=(2, 0))
+    for nothing in (2, ()):
+        with pytest.raises(ArgumentError, match=r"GatedPixelCNN.init: wanted dilations, \(1, 2, 4\) say, got"):
+            GatedPixelCNN.init(random(), (3, 3), dilations=nothing)

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import matplotlib
+import matplotlib.image
+import numpy as np
 import pytest
 
 from .test_lessons import ROOT, program
@@ -56,7 +57,9 @@ def quick_report(tmp_path_factory) -> Callable[[Path], dict[str, Any]]:
                     runpy.run_path(str(script), run_name="__main__")
                 took = time.process_time() - begin
             written = json.loads((out / f"{script.stem}.json").read_text())
-            made[script] = {"status": end.value.code, "processor": took, **written}
+            picture = matplotlib.image.imread(out / f"{script.stem}.png")[..., :3]
+            edges = (picture[0], picture[-1], picture[:, 0], picture[:, -1])
+            made[script] = {"status": end.value.code, "processor": took, "edge": min(map(np.min, edges)), **written}
         return made[script]
 
     return report
@@ -69,6 +72,7 @@ def test_a_lesson_holds_its_claims_quickly(script, quick_report) -> None:
     assert report["status"] == 0, [claim for claim in report["claims"] if not claim["holds"]]
     assert report["processor"] < 30  # seconds, far above the ten that it takes: this is no benchmark
     assert report["smallest_text"] >= 0.025
+    assert report["edge"] > 0.6, "something dark is cut off by the picture's edge"
     shown = (ROOT / "docs" / "figures.md").read_text(encoding="utf-8")
     section = shown.split(f"figures/{script.stem}.png")[1].split("##")[0].split("<!--")[0]
     promised = {line.strip("| ").split(" | ")[0] for line in section.splitlines() if line.startswith("| ")}

@@ -59,6 +59,14 @@ def tiny(tmp_path):
     return write
 
 
+def test_a_copy_of_a_lesson_takes_options_under_any_name(tiny, tmp_path) -> None:
+    copy = tiny(bound=-1.0).rename(tmp_path / "my_own.py")
+    done = program(copy.name, "--seed", 7, "--quick", "--out", "out", cwd=tmp_path)
+    assert done.returncode == 1, done.stderr
+    assert "FAILS" in done.stdout
+    assert json.loads((tmp_path / "out" / "tiny.json").read_text())["numbers"]["mode"] == 1
+
+
 def test_a_lesson_writes_its_picture_and_its_numbers(tiny, tmp_path) -> None:
     out = tmp_path / "deep" / "out"
     done = program(tiny(), "--seed", 7, "--quick", "--out", out)

@@ -149,7 +149,8 @@ def start(
     Options are read from the command line when the lesson is the program that runs; in a notebook they are those of
     :func:`options`. A wrong one, a missing backend or an unwritable folder ends the program with a sentence and status 2.
     """
-    program = Path(sys.argv[0]).stem == name.rpartition("/")[2]
+    script = sys._getframe(1).f_globals.get("__file__")
+    program = script is not None and Path(script).resolve() == Path(sys.argv[0]).resolve()
     if program:
         guard()
     parser = argparse.ArgumentParser(description=(doc or "").strip().split("\n\n")[0])
@@ -307,6 +308,7 @@ class Run:
         seconds = time.perf_counter() - self._started
         short = self.name.rpartition("/")[2]
         picture = io.BytesIO()
+        self.drawing.draw_without_rendering()  # the layout reckons with panels as they stand: those of a fixed shape move once
         self.drawing.savefig(picture, format="png", metadata={"Software": None})
         report = {
             "lesson": self.name,

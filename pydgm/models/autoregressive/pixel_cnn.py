@@ -151,8 +151,10 @@ class GatedPixelCNN(_Pixels):
         """``layers``, and two of 1 x 1. The first one's windows reach ``first_reach`` pixels far and have, with ``place_bias``,
         a bias for each place; the others' taps are ``dilations`` pixels apart, over and over: (1, 2, 4) is 1, 2, 4, 1, ..."""
         size = _checked(rng, size, "GatedPixelCNN.init", channels=channels, layers=layers, first_reach=first_reach)
-        if not dilations or not all(isinstance(d, int) and d >= 1 for d in dilations):
-            raise ArgumentError(f"GatedPixelCNN.init: dilations are pixels from 1 on, (1, 2, 4), got {dilations!r}")
+        if not isinstance(dilations, list | tuple) or not dilations:
+            raise ArgumentError(f"GatedPixelCNN.init: wanted dilations, (1, 2, 4) say, got {dilations!r}")
+        for d in dilations:
+            checks.count(d, "GatedPixelCNN.init: a dilation")
         begin = GatedLayer.init(rng, 1, channels, first_reach, True, size=size if place_bias else (1, 1))
         apart = itertools.islice(itertools.cycle(dilations), layers - 1)
         others = [GatedLayer.init(rng, channels, channels, 1, False, d) for d in apart]
