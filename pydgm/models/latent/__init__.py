@@ -1,7 +1,19 @@
 """Latent variable models: what is seen comes from what is not."""
 
-from . import estimators, mixture, vae
-from .mixture import GaussianMixture, KernelDensity
-from .vae import VAE
+from . import estimators, mixture, ppca, vae
+from .mixture import GaussianMixture, KernelDensity, SphericalMixture
+from .ppca import PPCA
+from .vae import VAE, GaussianVAE
 
-__all__ = ["VAE", "GaussianMixture", "KernelDensity", "estimators", "mixture", "vae"]
+__all__ = [
+    "PPCA",
+    "VAE",
+    "GaussianMixture",
+    "GaussianVAE",
+    "KernelDensity",
+    "SphericalMixture",
+    "estimators",
+    "mixture",
+    "ppca",
+    "vae",
+]

@@ -10,13 +10,38 @@ under the variances costs: a thousandth of a nat where a component has one point
 from __future__ import annotations
 
 import math
+from typing import Any
 
-from ...autodiff import cholesky, diagonal, exp, expand_dims, log, logsumexp, matrix_transpose, mean, reshape, square, sum, var
+from ...autodiff import (
+    cholesky,
+    diagonal,
+    exp,
+    expand_dims,
+    log,
+    log_softmax,
+    logsumexp,
+    matrix_transpose,
+    mean,
+    reshape,
+    sqrt,
+    square,
+    sum,
+    var,
+)
 from ...backend import Array, eye, zeros
 from ...compile import compile
 from ...distributions import Independent, Mixture, MultivariateNormal, Normal
 from ...distributions.base import as_floats
+from ...distributions.base import log as log_of
 from ...random import Generator
+
+
+def _some_rows(rng: Generator, x: Array, K: int) -> Array:
+    """K different rows of ``x``."""
+    n = x.shape[0]
+    if not 0 < K <= n:
+        raise ValueError(f"init: {K} components from {n} points: wanted between 1 and {n}")
+    return x[rng.permutation(n)[:K], ...]
 
 
 class GaussianMixture(Mixture):
@@ -29,24 +54,26 @@ class GaussianMixture(Mixture):
         """mu_k are rows of ``x`` (n, d), different ones; every Sigma is the covariance of the rows, divided by K^(2/d)."""
         x = as_floats(x)
         n, d = x.shape
-        if not 0 < K <= n:
-            raise ValueError(f"GaussianMixture.init: {K} components from {n} points: wanted between 1 and {n}")
         away = x - mean(x, axis=0)
         covariance = matrix_transpose(away) @ away / (n * K ** (2.0 / d))
-        loc, L = x[rng.permutation(n)[:K], ...], cholesky(covariance) + zeros((K, 1, 1), x)
+        loc, L = _some_rows(rng, x, K), cholesky(covariance) + zeros((K, 1, 1), x)
         return cls(zeros((K,), x), MultivariateNormal(loc, L))
 
+    def maximize(self, x: Array, r: Array, floor: float = 1e-5) -> GaussianMixture:
+        """The M-step, :func:`maximize`."""
+        return maximize(x, r, floor=floor)
 
-def em(model: GaussianMixture, x: Array, floor: float = 1e-5) -> tuple[GaussianMixture, Array]:
+
+def em(model: Any, x: Array, **settings: float) -> tuple[Any, Array]:
     """One step of expectation and maximisation. Returns the new model, and the log-likelihood that the one before reached, in
     nats a point; it never falls.
     """
     joint = model.log_joint(x)
     bound = logsumexp(joint, axis=1, keepdims=True)
-    return maximize(x, exp(joint - bound), floor=floor), mean(bound)
+    return model.maximize(x, exp(joint - bound), **settings), mean(bound)
 
 
-def fit(model: GaussianMixture, x: Array, steps: int = 80) -> tuple[GaussianMixture, list[float]]:
+def fit(model: Any, x: Array, steps: int = 80) -> tuple[Any, list[float]]:
     """The model after ``steps`` steps of EM, compiled, and the log-likelihoods that it had before each, in nats a point."""
     step, likelihoods = compile(em), []
     for _ in range(steps):
@@ -75,20 +102,46 @@ def maximize(x: Array, r: Array, spherical: bool = False, floor: float = 1e-5) -
     return GaussianMixture(log(n), MultivariateNormal(loc, cholesky(covariance)))
 
 
-class KernelDensity(Mixture):
-    """A Gaussian of one width around each row of the data, all with the same weight (Parzen 1962)."""
+class SphericalMixture(Mixture):
+    """Gaussians of one width for all directions and components, p(x) = sum_k pi_k N(x; mu_k, sigma^2 I): for points of many
+    numbers, as images are. EM with sigma going to 0 is k-means."""
 
     @classmethod
-    def init(cls, x: Array, width: float) -> KernelDensity:
-        """Of the rows of ``x`` (n, d)."""
+    def init(cls, rng: Generator, x: Array, K: int) -> SphericalMixture:
+        """mu_k are rows of ``x`` (n, d), different ones; sigma^2 is the mean variance of the columns."""
         x = as_floats(x)
-        return cls(zeros((x.shape[0],), x), Independent(Normal(x, width), 1))
+        return cls(zeros((K,), x), _spheres(_some_rows(rng, x, K), sqrt(mean(var(x, axis=0)))))
 
     def log_joint(self, x: Array) -> Array:
-        """As in any mixture; that all widths are one makes it a matrix product, |x|^2 - 2 x . c + |c|^2 being |x - c|^2."""
+        """log pi_k N(x; mu_k, sigma^2 I), (n, K): |x - mu|^2 = |x|^2 - 2 x . mu + |mu|^2 makes a matrix product of it."""
         centres, width = self.components.base.loc, self.components.base.scale
-        n, d = centres.shape
+        d = centres.shape[1]
         middle = mean(centres, axis=0)  # near 0 the squares cancel least
         x, centres = as_floats(x) - middle, centres - middle
         squares = sum(square(x), axis=-1, keepdims=True) - 2.0 * x @ matrix_transpose(centres) + sum(square(centres), axis=-1)
-        return -0.5 / width**2 * squares - (math.log(n) + d * (math.log(width) + 0.5 * math.log(2.0 * math.pi)))
+        return log_softmax(self.logits) - 0.5 / width**2 * squares - d * (log_of(width) + 0.5 * math.log(2.0 * math.pi))
+
+    def maximize(self, x: Array, r: Array) -> SphericalMixture:
+        """The M-step: mu_k are weighted means, sigma^2 is the mean squared distance of a coordinate from its mu."""
+        x, (n, d) = as_floats(x), x.shape
+        weights = sum(r, axis=0) + 1e-10
+        # formula: m-step
+        loc = matrix_transpose(r) @ x / expand_dims(weights, axis=1)
+        # sum_nk r |x - mu_k|^2 = sum_n |x|^2 - sum_k weight_k |mu_k|^2, around the mean of all, where least cancels
+        middle = mean(x, axis=0)
+        left = sum(square(x - middle)) - sum(weights * sum(square(loc - middle), axis=1))
+        return SphericalMixture(log(weights), _spheres(loc, sqrt(left / (n * d))))
+
+
+def _spheres(loc: Array, width: Array | float) -> Independent:
+    return Independent(Normal(loc, width), 1)
+
+
+class KernelDensity(SphericalMixture):
+    """A Gaussian of one width around each row of the data, all with the same weight (Parzen 1962)."""
+
+    @classmethod
+    def init(cls, x: Array, width: float) -> KernelDensity:  # type: ignore[override]
+        """Of the rows of ``x`` (n, d)."""
+        x = as_floats(x)
+        return cls(zeros((x.shape[0],), x), _spheres(x, width))

@@ -16,8 +16,9 @@ from typing import NamedTuple
 import numpy
 
 from ... import autodiff as ad
-from ...backend import Array, asarray, chunks
+from ...backend import Array, asarray, chunks, is_array, zeros
 from ...distributions import Bernoulli, Independent, Normal, StandardNormal
+from ...distributions.base import log
 from ...divergences import kl, plane
 from ...metrics.likelihood import Likelihood, bound
 from ...nn import MLP, Module
@@ -62,6 +63,11 @@ class VAE(Module):
         # formula: decoder
         return Independent(Bernoulli(self.decoder(z)), 1)
 
+    def log_likelihoods(self, x: Array, z: Array) -> Array:
+        """log p(x | z) of all pairs, (n, pixels) and (m, latent) -> (n, m): x . logits - sum softplus(logits), a product."""
+        logits = self.decoder(z)
+        return x @ ad.matrix_transpose(logits) - ad.sum(ad.softplus(logits), axis=-1)
+
     def likelihood(self, x: Array, rng: Generator, size: int = 1000) -> Likelihood:
         """The ELBO of the rows of ``x``, from two samples for each."""
         both = [ad.concat([elbo(self, part, rng) for part in chunks(x, size)]) for _ in range(2)]
@@ -74,6 +80,44 @@ class VAE(Module):
     def generate(self, z: Array) -> Array:
         """The pixel probabilities that the decoder makes of z."""
         return ad.sigmoid(self.decoder(z))
+
+
+class GaussianVAE(VAE):
+    """Numbers of any size in the place of pixels: p(x | z) = N(decoder(z), sigma^2 I).
+
+    ``log_sigma`` is trained where it is an array; a Python float is a setting, and stays.
+    """
+
+    log_sigma: Array | float
+
+    @classmethod
+    def init(
+        cls,
+        rng: Generator,
+        numbers: int = 784,
+        hidden: Sequence[int] = (400,),
+        latent: int = 20,
+        activation: Callable[[Array], Array] = ad.relu,
+        sigma: float | None = None,
+    ) -> GaussianVAE:
+        """As :meth:`VAE.init`; without ``hidden`` widths the network is linear. ``sigma``: fixed, else trained, from 1 on."""
+        networks = VAE.init(rng, numbers, hidden, latent, activation)
+        return cls(networks.encoder, networks.decoder, zeros(()) if sigma is None else math.log(sigma))
+
+    @property
+    def sigma(self) -> Array:
+        """The noise's standard deviation."""
+        return ad.exp(self.log_sigma) if is_array(self.log_sigma) else math.exp(self.log_sigma)
+
+    def decode(self, z: Array) -> Independent:
+        """p(x | z): (..., latent) -> normal vectors."""
+        return Independent(Normal(self.decoder(z), self.sigma), 1)
+
+    def log_likelihoods(self, x: Array, z: Array) -> Array:
+        """As of :class:`VAE`: |x - f|^2 is |x|^2 - 2 x . f + |f|^2."""
+        f, sigma = self.decoder(z), self.sigma
+        squares = ad.sum(ad.square(x), axis=1, keepdims=True) - 2.0 * x @ ad.matrix_transpose(f) + ad.sum(ad.square(f), axis=1)
+        return -0.5 * squares / sigma**2 - x.shape[1] * (log(sigma) + 0.5 * math.log(2.0 * math.pi))
 
 
 def manifold(model: VAE, n: int) -> Array:
@@ -152,9 +196,7 @@ def quadrature(model: VAE, x: Array, cells: int, reach: float = 6.0, chunk: int 
     q, parts, expected, mass = model.posterior(x).base, [], 0.0, 0.0
     best, mode = ad.zeros_like(q.loc[:, 0]) - math.inf, q.loc
     for z in chunks(grid, chunk):
-        logits = model.decoder(z)
-        # log p(x | z) = x . logits - sum softplus(logits): a matrix product for all pairs of image and z
-        log_joint = x @ ad.matrix_transpose(logits) + (model.prior.log_prob(z) - ad.sum(ad.softplus(logits), axis=-1))
+        log_joint = model.log_likelihoods(x, z) + model.prior.log_prob(z)
         parts.append(ad.logsumexp(log_joint, axis=1))
         log_q = _log_q(q, z)
         weight = area * ad.exp(log_q)
