@@ -13,7 +13,7 @@ from typing import Any
 
 from . import autodiff as ad
 from . import checks, trees
-from .backend import Array, zeros
+from .backend import Array, eye, zeros
 from .errors import ArgumentError, ShapeError, kind_text, shape_text
 from .nn import Module
 
@@ -137,6 +137,11 @@ class ActNorm(Bijection):
     log_scale: Array  # (d,)
 
     @classmethod
+    def identity(cls, d: int) -> ActNorm:
+        """Of vectors of ``d`` numbers: N(0, I) becomes any Gaussian whose coordinates are independent."""
+        return cls(zeros((d,)), zeros((d,)))
+
+    @classmethod
     def of(cls, x: Array) -> ActNorm:
         """From rows of data, (n, d). Raises :class:`~pydgm.errors.DomainError` where a column is constant."""
         _check_rows(x)
@@ -152,6 +157,37 @@ class ActNorm(Bijection):
     def inverse_and_log_det(self, x: Array) -> tuple[Array, Array]:
         """z = (x - loc) exp(-log_scale) and log |det dz/dx|."""
         return (x - self.loc) * ad.exp(-self.log_scale), zeros(x.shape[:-1], x) - ad.sum(self.log_scale)
+
+
+class Triangular(Bijection):
+    """x = loc + L z, L lower triangular with exp(log_diagonal) on its diagonal: of N(0, I) it makes every other Gaussian.
+
+    log |det dx/dz| = sum log_diagonal. What ``below`` holds on its diagonal and above is not used.
+    """
+
+    loc: Array  # (d,)
+    log_diagonal: Array  # (d,)
+    below: Array  # (d, d)
+
+    @classmethod
+    def identity(cls, d: int) -> Triangular:
+        """Of vectors of ``d`` numbers."""
+        return cls(zeros((d,)), zeros((d,)), zeros((d, d)))
+
+    @property
+    def scale_tril(self) -> Array:
+        """L, (d, d)."""
+        diagonal = eye(self.loc.shape[-1], self.loc) * ad.expand_dims(ad.exp(self.log_diagonal), axis=-1)
+        return ad.tril(self.below, -1) + diagonal
+
+    def forward_and_log_det(self, z: Array) -> tuple[Array, Array]:
+        """x and log |det dx/dz|."""
+        return self.loc + z @ ad.matrix_transpose(self.scale_tril), zeros(z.shape[:-1], z) + ad.sum(self.log_diagonal)
+
+    def inverse_and_log_det(self, x: Array) -> tuple[Array, Array]:
+        """z = L^-1 (x - loc) and log |det dz/dx|."""
+        z = (x - self.loc) @ ad.matrix_transpose(ad.inv(self.scale_tril))
+        return z, zeros(x.shape[:-1], x) - ad.sum(self.log_diagonal)
 
 
 def _check_rows(points: Array) -> None:

@@ -12,8 +12,9 @@ from typing import Any
 import numpy
 
 from . import autodiff as ad
+from . import checks
 from .backend import Array, asarray, chunks, xp, zeros
-from .distributions import Bernoulli, Categorical, Independent, Normal, StandardNormal, Uniform
+from .distributions import Bernoulli, Categorical, Independent, MultivariateNormal, Normal, StandardNormal, Uniform
 from .distributions.base import log, sum_last
 from .errors import ShapeError
 
@@ -43,11 +44,21 @@ def _uniform(p: Uniform, q: Uniform) -> Array:
     return ad.where(inside, log((q.high - q.low) / (p.high - p.low)), math.inf)
 
 
+def _multivariate(p: MultivariateNormal, q: MultivariateNormal) -> Array:
+    """(|L_q^-1 L_p|^2 + |L_q^-1 (m_p - m_q)|^2 - d) / 2 + log det L_q - log det L_p, |.|^2 being sums of squares."""
+    checks.width(p.loc, q.loc.shape[-1], "kl: vectors")
+    away = ad.solve(q.L, ad.expand_dims(p.loc - q.loc, axis=-1))
+    squares = ad.sum(ad.square(ad.solve(q.L, p.L)), axis=(-2, -1)) + ad.sum(ad.square(away), axis=(-2, -1))
+    log_dets = [ad.sum(ad.log(ad.diagonal(one.L)), axis=-1) for one in (p, q)]
+    return 0.5 * (squares - p.loc.shape[-1]) + log_dets[1] - log_dets[0]
+
+
 _CLOSED_FORMS: dict[tuple[type, type], Callable[[Any, Any], Array]] = {
     (Normal, Normal): _normal,
     (Bernoulli, Bernoulli): _bernoulli,
     (Categorical, Categorical): _categorical,
     (Uniform, Uniform): _uniform,
+    (MultivariateNormal, MultivariateNormal): _multivariate,
 }
 
 
@@ -82,19 +93,19 @@ def trapezoid(y: Array, x: Array) -> Array:
     return ad.sum(0.5 * (y[..., 1:] + y[..., :-1]) * (x[1:] - x[:-1]), axis=-1)
 
 
-def plane(reach: float, cells: int) -> tuple[Array, float]:
+def plane(reach: float, cells: int, dtype: str = "float32") -> tuple[Array, float]:
     """The centres (cells^2, 2) of squares that cover [-reach, reach]^2, row by row from the top, and a square's area.
 
     The sum of f over the centres, times the area, is the integral of f (the midpoint rule).
     """
     line = (2.0 * numpy.arange(cells) + 1.0 - cells) * (reach / cells)
     points = numpy.stack(numpy.meshgrid(line, line[::-1]), axis=-1).reshape(-1, 2)
-    return asarray(points.astype("float32")), (2.0 * reach / cells) ** 2
+    return asarray(points.astype(dtype)), (2.0 * reach / cells) ** 2
 
 
-def normal_plane(cells: int, reach: float = 5.0) -> tuple[Array, Array]:
+def normal_plane(cells: int, reach: float = 5.0, dtype: str = "float32") -> tuple[Array, Array]:
     """cells^2 nodes in the plane and weights that integrate over N(0, I): E[f(z)] is ``weights @ f(nodes)``."""
-    nodes, _ = plane(reach, cells)
+    nodes, _ = plane(reach, cells, dtype)
     weights = ad.exp(-0.5 * ad.sum(ad.square(nodes), axis=1))
     return nodes, weights / ad.sum(weights)
 

@@ -10,11 +10,14 @@ from scipy.stats import multivariate_normal
 
 import pydgm as dgm
 from pydgm import nn, optim, train, trees
-from pydgm.divergences import normal_plane
-from pydgm.errors import DomainError
-from pydgm.models.latent import PPCA, GaussianVAE, SphericalMixture, mixture, ppca, vae
+from pydgm.bijections import Triangular
+from pydgm.distributions import MultivariateNormal, StandardNormal
+from pydgm.divergences import kl, normal_plane
+from pydgm.errors import DomainError, ShapeError
+from pydgm.models.flows import objectives
+from pydgm.models.latent import PPCA, GaussianVAE, SphericalMixture, inference, mixture, ppca, vae
 from pydgm.random import Generator
-from pydgm.testing import check_grads
+from pydgm.testing import check_bijection, check_grads
 
 
 def random(seed: int = 0) -> Generator:
@@ -175,3 +178,83 @@ def test_noise_that_is_given_stays_and_the_other_learns() -> None:
         sigmas.append(float(train.run(step, state, [x] * 50).model.sigma))
     assert sigmas[0] == pytest.approx(0.5)
     assert abs(sigmas[1] - 1.0) > 0.05
+
+
+# Variational inference
+
+
+@st.composite
+def triangular(draw, d: int = 3) -> Triangular:
+    """Some linear map, in float64; what stands on the diagonal of ``below``, and above, must not matter."""
+    rng = np.random.default_rng(draw(st.integers(0, 10_000)))
+    return Triangular(rng.standard_normal(d), 0.5 * rng.standard_normal(d), rng.standard_normal((d, d)))
+
+
+@given(triangular(), st.integers(0, 1000))
+def test_a_triangular_map_makes_the_gaussian_that_it_says(f, seed) -> None:
+    z = np.random.default_rng(seed).standard_normal((4, 3))
+    check_bijection(f, z, atol=1e-8)
+    q = objectives.flow([f], 3)
+    normal = multivariate_normal(f.loc, f.scale_tril @ f.scale_tril.T)
+    np.testing.assert_allclose(q.log_prob(z), normal.logpdf(z), rtol=1e-7)
+    same = inference.gaussian(q)
+    np.testing.assert_allclose(same.loc, f.loc, atol=1e-12)
+    np.testing.assert_allclose(same.L, f.scale_tril, atol=1e-12)
+    assert (np.triu(f.scale_tril, 1) == 0.0).all()
+
+
+def test_families_begin_at_the_standard_normal() -> None:
+    z = random().normal((5, 2))
+    for q in (inference.mean_field(2), inference.full_covariance(2)):
+        np.testing.assert_allclose(q.log_prob(z), StandardNormal(2).log_prob(z), atol=1e-6)
+
+
+@given(triangular(), triangular())
+def test_kl_of_gaussians_with_covariances(f, g) -> None:
+    """The closed form of the textbook, with inverses and determinants; and 0 from a Gaussian to itself."""
+    p, q = (inference.gaussian(objectives.flow([each], 3)) for each in (f, g))
+    P, Q = (each.L @ each.L.T for each in (p, q))
+    away = q.loc - p.loc
+    textbook = (
+        np.trace(np.linalg.solve(Q, P)) + away @ np.linalg.solve(Q, away) - 3.0 + np.log(np.linalg.det(Q) / np.linalg.det(P))
+    )
+    assert float(kl(p, q)) == pytest.approx(0.5 * textbook, rel=1e-6, abs=1e-8)
+    assert float(kl(p, p)) == pytest.approx(0.0, abs=1e-9)
+    check_grads(kl, [p, q], order=1, rtol=1e-4)
+
+
+def test_kl_of_gaussians_in_a_batch_and_of_other_widths() -> None:
+    rng = np.random.default_rng(0)
+    loc, L = rng.standard_normal((4, 2)), np.eye(2) + 0.2 * np.tril(rng.standard_normal((4, 2, 2)))
+    p, q = MultivariateNormal(loc, L), MultivariateNormal(np.zeros(2), np.eye(2))
+    one_by_one = [kl(MultivariateNormal(loc[i], L[i]), q) for i in range(4)]
+    np.testing.assert_allclose(kl(p, q), one_by_one)
+    with pytest.raises(ShapeError, match="vectors"):
+        kl(p, MultivariateNormal(np.zeros(3), np.eye(3)))
+
+
+@given(st.integers(0, 1000), triangular(2))
+def test_log_p_is_elbo_plus_kl(seed, f) -> None:
+    # formula: elbo-entropy, gap, kl
+    """In the linear model everything is known: the joint density, the evidence, the posterior."""
+    model, x, q = planted(seed), points(seed + 1, n=1), objectives.flow([f], 2)
+    nodes, weights = normal_plane(60, reach=8.0, dtype="float64")
+    elbo = inference.elbo(q, lambda z: model.log_joint(x[0], z), nodes)
+    truth = model.posterior(x[0])
+    assert float(weights @ elbo + kl(inference.gaussian(q), truth)) == pytest.approx(float(model.log_prob(x)[0]), rel=1e-8)
+    z = inference.gaussian(q).loc + nodes @ inference.gaussian(q).L.T
+    np.testing.assert_allclose(elbo, model.log_joint(x[0], z) - q.log_prob(z), atol=1e-7)
+
+
+def test_the_nearest_gaussian_is_found_from_noise() -> None:
+    """The mean field's variances are 1 / (Sigma^-1)_ii, which is too small; with any covariance it is the posterior."""
+    model, x = planted(1), points(5, n=1)
+    truth = model.posterior(x[0])
+    precision = np.linalg.inv(truth.L @ truth.L.T)
+    found = []
+    for q in (inference.mean_field(2), inference.full_covariance(2)):
+        step = train.minimise(inference.loss(lambda z: model.log_joint(x[0], z), 64), optim.adam(optim.cosine(0.03, 0.0, 1500)))
+        found.append(inference.gaussian(train.run(step, step.init(nn.double(q), random(1)), 1500).model))
+    np.testing.assert_allclose(np.diag(found[0].L) ** 2 * np.diag(precision), 1.0, atol=0.03)
+    np.testing.assert_allclose(found[0].loc, truth.loc, atol=0.03)
+    assert float(kl(found[1], truth)) < 1e-3 < float(kl(found[0], truth))

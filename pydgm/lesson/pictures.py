@@ -128,14 +128,21 @@ def curves(
         ax.legend(loc=legend)
 
 
+def ellipse(ax: Any, loc: Any, L: Any, label: str | None = None, color: str | None = None, style: str = "-") -> None:
+    """Where N(loc, L L') is one standard deviation away from its mean."""
+    circle = numpy.stack([numpy.cos(t := numpy.linspace(0.0, 2.0 * numpy.pi, 100)), numpy.sin(t)])
+    around = to_numpy(loc)[:, None] + to_numpy(L) @ circle
+    if style == "-":  # stands out from points
+        ax.plot(*around, lw=6, color="white")
+    ax.plot(*around, style, lw=4, color=color, label=label)
+
+
 def clusters(ax: Any, points: Any, labels: Any, mixture: Any) -> None:
     """Points in the plane in the colour of their label, and each Gaussian of a mixture at one standard deviation."""
-    circle = numpy.stack([numpy.cos(t := numpy.linspace(0.0, 2.0 * numpy.pi, 100)), numpy.sin(t)])
     components = zip(to_numpy(mixture.components.loc), to_numpy(mixture.components.L), strict=True)
     for k, (loc, L) in enumerate(components):
         ax.plot(*to_numpy(points)[labels == k].T, "o^sDv"[k % 5], ms=4, color=f"C{k}")
-        ax.plot(*(loc[:, None] + L @ circle), lw=6, color="white")
-        ax.plot(*(loc[:, None] + L @ circle), lw=4, color=f"C{k}")
+        ellipse(ax, loc, L, color=f"C{k}")
     ax.set_aspect("equal")
 
 

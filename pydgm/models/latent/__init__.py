@@ -1,6 +1,6 @@
 """Latent variable models: what is seen comes from what is not."""
 
-from . import estimators, mixture, ppca, vae
+from . import estimators, inference, mixture, ppca, vae
 from .mixture import GaussianMixture, KernelDensity, SphericalMixture
 from .ppca import PPCA
 from .vae import VAE, GaussianVAE
@@ -13,6 +13,7 @@ __all__ = [
     "KernelDensity",
     "SphericalMixture",
     "estimators",
+    "inference",
     "mixture",
     "ppca",
     "vae",

@@ -13,7 +13,7 @@ import math
 
 from ... import autodiff as ad
 from ...backend import Array, eye, xp
-from ...distributions import MultivariateNormal
+from ...distributions import Independent, MultivariateNormal, Normal, StandardNormal
 from ...distributions.base import as_floats
 from ...errors import DomainError
 from ...nn import Module
@@ -36,6 +36,11 @@ class PPCA(Module):
         squares = (ad.sum(ad.square(away), axis=1) - ad.sum(ad.square(along), axis=0)) / ad.square(self.sigma)
         log_det = 2.0 * ad.sum(ad.log(ad.diagonal(L))) + 2.0 * (d - q) * ad.log(self.sigma)
         return -0.5 * (squares + log_det + d * math.log(2.0 * math.pi))
+
+    def log_joint(self, x: Array, z: Array) -> Array:
+        """log p(z) + log p(x | z) of pairs, in nats; (q,) or (d,) stand for all rows of the other."""
+        given = Independent(Normal(z @ ad.matrix_transpose(self.W) + self.loc, self.sigma), 1)
+        return StandardNormal(self.W.shape[1]).log_prob(z) + given.log_prob(x)
 
     def posterior(self, x: Array) -> MultivariateNormal:
         """p(z | x) = N(M^-1 W' (x - mu), sigma^2 M^-1): its covariance is the same for every x."""
