@@ -80,7 +80,7 @@ def test_a_lesson_holds_its_claims_quickly(script, quick_report) -> None:
     assert {claim["claim"].replace("|", "\\|") for claim in report["claims"]} - only_quick <= promised
 
 
-STRICT = ["adversarial/gan_vs_wgan", "constraints/posterior_regularization", "latent/vae_reparameterization"]
+STRICT = ["adversarial/optimal_discriminator", "constraints/posterior_regularization", "latent/variational_inference"]
 
 
 @pytest.mark.slow
@@ -95,7 +95,7 @@ def test_lessons_run_on_the_bare_standard(tmp_path, name) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["adversarial/gan_vs_wgan", "latent/vae_reparameterization"])
+@pytest.mark.parametrize("name", ["adversarial/optimal_discriminator", "latent/variational_inference"])
 def test_compiled_and_eager_lessons_are_the_same(tmp_path, name) -> None:
     """To the last digit that is written: training through compiled steps changes nothing but the time."""
     script, reports = ROOT / "lessons" / f"{name}.py", []

@@ -145,10 +145,10 @@ def test_ais_is_a_lower_bound_on_average() -> None:
     """With few temperatures the estimates scatter: E[Z] is right, so E[log Z] is below."""
     model, rng = machine(10, 8, 3), dgm.random.Generator(0)
     exact = float(rbm.log_partition(model))
-    log_z = np.array([mcmc.ais(model, rng, chains=5, temperatures=20).nats for _ in range(1500)])
+    log_z = np.array([mcmc.ais(model, rng, chains=5, temperatures=3).nats for _ in range(400)])
     w = np.exp(log_z - exact)
     assert abs(w.mean() - 1.0) < 4 * w.std() / np.sqrt(len(w))
-    assert log_z.mean() < exact - 0.01
+    assert log_z.mean() < exact - 3 * log_z.std() / np.sqrt(len(w))
     with pytest.raises(ValueError, match="at least 2 of each"):
         mcmc.ais(model, dgm.random.Generator(0), chains=1)
 

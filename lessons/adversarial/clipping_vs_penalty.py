@@ -80,7 +80,7 @@ def slopes(critic, x) -> np.ndarray:
 
 
 real, noisy = draw(rng, 500), Noisy(tuple(DRAWS)).sample(rng, (3, 500))
-W = np.array([metrics.wasserstein(x, y) for x, y in zip(real, noisy, strict=True)])
+W = np.array([metrics.wasserstein(x, y) for x, y in zip(*map(dgm.unstack, (real, noisy)), strict=True)])
 points, _ = dgm.divergences.plane(3.0, 60)
 between = rng.uniform((3, 500, 1)) * (real - noisy) + noisy
 critics = {way: fit(loss, optimizer, [2, 64, 64, 64, 1], way) for way, (loss, optimizer) in WAYS.items()}
@@ -103,7 +103,7 @@ run.picture(*"abcdef")
 
 def by_depth(critic) -> np.ndarray:
     """The mean norm of f's gradient in what enters each layer."""
-    norms, h = [], real[2:]
+    norms, h = [], real[2:, ...]
     for i, layer in enumerate(critic.layers):
         norms.append(slopes(nn.MLP(critic.layers[i:]), h).mean())
         h = dgm.relu(layer(h))

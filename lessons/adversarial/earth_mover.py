@@ -69,7 +69,7 @@ def divergence(name: str, theta, blur: float = blur):
     return DIVERGENCES[name](real, made, grid)
 
 
-thetas = np.linspace(-1.0, 1.0, 81)
+thetas = np.linspace(-1.0, 1.0, 81).tolist()
 said = {name: np.array([float(divergence(name, theta)) for theta in thetas]) for name in DIVERGENCES}
 said["JSD, blur 0.2"] = np.array([float(divergence("JSD", theta, 0.2)) for theta in thetas])
 lesson.curves(panels["b"], thetas, said, ("C3-", "C1-", "C0-", "C1:"), ylim=(0.0, 2.0), xlabel=r"$\theta$")

@@ -85,7 +85,7 @@ def picture(x) -> np.ndarray:
 # Rows of samples, 2500 at a time, of the first game of each row. A mode is covered where a sample lies within three standard
 # deviations of it; high quality is the share of samples that do; reverse KL says how unevenly these are spread over the modes.
 
-batches, of_grid = (list(target.sample(rng, (2 * STEPS, SEEDS, 128))) for target in (ring, grid))  # the same for all
+batches, of_grid = (dgm.unstack(target.sample(rng, (2 * STEPS, SEEDS, 128))) for target in (ring, grid))  # the same for all
 seen = {name: list(play(name, batches, 32)) for name in GAMES}
 target = picture(dgm.to_numpy(ring.sample(rng, 2500)))  # the rows left out look like the other fast ones
 shown = {n: [*[picture(x[0]) for x in each[3::4]], target] for n, each in seen.items() if n not in ("fast LS", "fast hinge")}
@@ -118,7 +118,7 @@ run.picture("e")
 # generator, against differences; and beside the derivative that holds D's answer for a constant.
 
 small = nn.double({"D": nn.MLP.init(rng, [2, 8, 1], dgm.tanh), "G": Generator.init(rng, [2, 8, 2], dgm.tanh)})
-points, way = ring.sample(rng, 32).astype("float64"), dgm.trees.map(lambda w: rng.normal(w.shape, "float64"), small["G"])
+points, way = nn.double(ring.sample(rng, 32)), dgm.trees.map(lambda w: rng.normal(w.shape, "float64"), small["G"])
 deaf = lambda m, x, r: gan.discriminator_loss({**m, "G": dgm.trees.map(dgm.stop_gradient, m["G"])}, x, r)  # noqa: E731
 flat = lambda tree: np.concatenate([dgm.to_numpy(w).ravel() for w in dgm.trees.leaves(tree)])  # noqa: E731
 

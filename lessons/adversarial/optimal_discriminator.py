@@ -95,7 +95,7 @@ def play(step, what: str):
     state = step.init(models, rng)
     yield look(models)
     for _ in run.progress(steps // every, what):
-        state = train.run(step, state, list(real.sample(rng, (every * step.batches, 512))))
+        state = train.run(step, state, dgm.unstack(real.sample(rng, (every * step.batches, 512))))
         yield look(state.models)
 
 

@@ -107,8 +107,8 @@ run.picture("b")
 
 def rejects(make, points: int, times: int, width=None) -> float:
     """The share of MMD tests at the level 5%."""
-    pairs = zip(ring.sample(rng, (times, points)), make((times, points)), strict=True)
-    return np.mean([metrics.mmd_test(x, y, rng, 199, width).p_value <= 0.05 for x, y in pairs])
+    x, y = ring.sample(rng, (times, points)), make((times, points))
+    return np.mean([metrics.mmd_test(x[i, ...], y[i, ...], rng, 199, width).p_value <= 0.05 for i in range(times)])
 
 
 half = lambda shape: data.ring_of_gaussians(4, scale=0.1).sample(rng, shape)  # noqa: E731
@@ -134,7 +134,7 @@ BLIND |= {"Frechet": ("blurred", "4 of 8", "8 points", "Gaussian", "copies"), "s
 BLIND |= {"precision": ("4 of 8", "1 of 8", "copies")}
 sees, blind = ([notices[m][list(made).index(f)] for m, faults in pairs.items() for f in faults] for pairs in (SEES, BLIND))
 
-p, q = (rng.normal((500_000, 3), "float64") * dgm.asarray(scale) + shift for scale, shift in (((1, 2, 3), 0), ((2, 1, 1.5), 1)))
+p, q = (rng.normal((500_000, 3), "float64") * dgm.asarray(s) + m for s, m in (([1.0, 2, 3], 0.0), ([2.0, 1, 1.5], 1.0)))
 closed = 3 * 1.0**2 + sum((a - b) ** 2 for a, b in ((1, 2), (2, 1), (3, 1.5)))  # both covariances are diagonal
 gap, scores = metrics.frechet_distance(p, q) / closed - 1.0, np.mean([NUMBERS["score, of 8"](x) for x in fresh])
 

@@ -137,6 +137,7 @@ run.picture("f")
 begin, after, slope = starts[0], mixture.em(starts[0], x)[0], dgm.grad(lambda model: dgm.mean(model.log_prob(x)))
 ahead = slope(begin).components.base.loc * begin.components.base.scale**2 / dgm.softmax(after.logits)[:, None]
 moved = after.components.base.loc - begin.components.base.loc
+stays = float(slope(clusters).components.base.scale * clusters.components.base.scale)
 level = slope(best).W / dgm.max(dgm.abs(slope(dataclasses.replace(best, W=0.9 * best.W)).W))
 gap, bounds = (
     np.abs(alive - theory.clip(min=0.0)).max(),
@@ -148,6 +149,7 @@ run.claim("its step is the slope times variance over weight: gap", dgm.max(dgm.a
 run.claim(
     "digits named by their cluster: right of test images", np.mean(names[guesses] == digits.test.labels[:1000]), ">=", 0.6
 )
+run.claim("its width has no slope left: by log sigma, over d", abs(stays) / x.shape[1], "<=", 0.01)
 run.claim("a mixture over one Gaussian: test nats", nats[f"mixture, {K}"] - nats["one Gaussian"], ">=", 100.0)
 run.claim("PPCA's log p is level in W: slope over that at .9 W", dgm.max(dgm.abs(level)), "<=", 0.01)
 run.claim("linear VAE's bound below it, nats", summit - bound, "within", (-0.01, bounds[0]))

@@ -147,7 +147,7 @@ run.picture("e", "f")
 # ----------
 
 cover, covariance_of_p = inference.gaussian(fits["KL(p || q)"]), dgm.to_numpy((p[:, None] * grid).T @ grid)  # its mean is 0
-sides = [float(dgm.mean(dgm.greater(q.sample(rng, 4000)[:, 1], 0.0))) for q in fits.values()]
+sides = [np.mean(dgm.to_numpy(q.sample(rng, 4000))[:, 1] > 0.0) for q in fits.values()]
 left = lacks[sizes[-1]] / lacks["mean field"]
 
 run.claim("log p = ELBO + KL, a hundred q's: largest gap, nats", np.abs(elbo + away - log_p).max(), "<=", 1e-6)

@@ -65,6 +65,7 @@ from .shapes import (
     take_along_axis,
     tril,
     triu,
+    unstack,
 )
 from .tensor import Tensor, operation
 from .transforms import grad, hessian, hvp, jacobian, jvp, stop_gradient, value_and_grad, vjp
@@ -159,6 +160,7 @@ __all__ = [
     "tril",
     "triu",
     "unfold",
+    "unstack",
     "value_and_grad",
     "var",
     "vector_norm",

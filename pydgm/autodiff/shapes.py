@@ -108,6 +108,12 @@ def stack(arrays: Sequence[Array], axis: int = 0) -> Array:
     return _concat(*[expand_dims(a, axis=axis) for a in arrays], axis=axis)
 
 
+def unstack(x: Array, axis: int = 0) -> tuple[Array, ...]:
+    """The slices of ``x`` along ``axis``, one by one: the arrays that :func:`stack` has joined."""
+    before = (slice(None),) * axis_of(x, axis)
+    return tuple(x[(*before, i, ...)] for i in range(x.shape[axis]))
+
+
 @operation(lambda g, y, x, axis=None: flip(g, axis))
 def flip(x: Array, axis: int | tuple[int, ...] | None = None) -> Array:
     """The elements in reverse order along ``axis``."""
