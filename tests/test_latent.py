@@ -13,9 +13,9 @@ from pydgm import nn, optim, train, trees
 from pydgm.bijections import Triangular
 from pydgm.distributions import MultivariateNormal, StandardNormal
 from pydgm.divergences import kl, normal_plane
-from pydgm.errors import DomainError, ShapeError
+from pydgm.errors import ArgumentError, DomainError, ShapeError
 from pydgm.models.flows import objectives
-from pydgm.models.latent import PPCA, GaussianVAE, SphericalMixture, inference, mixture, ppca, vae
+from pydgm.models.latent import PPCA, VAE, GaussianVAE, SphericalMixture, estimators, inference, iwae, mixture, ppca, vae
 from pydgm.random import Generator
 from pydgm.testing import check_bijection, check_grads
 
@@ -258,3 +258,70 @@ def test_the_nearest_gaussian_is_found_from_noise() -> None:
     np.testing.assert_allclose(np.diag(found[0].L) ** 2 * np.diag(precision), 1.0, atol=0.03)
     np.testing.assert_allclose(found[0].loc, truth.loc, atol=0.03)
     assert float(kl(found[1], truth)) < 1e-3 < float(kl(found[0], truth))
+
+
+# Importance weights
+
+
+def small_images() -> tuple[VAE, np.ndarray]:
+    """Few pixels, in float64."""
+    model = nn.double(VAE.init(random(1), pixels=6, hidden=(5,), latent=2, activation=dgm.tanh))
+    return model, (np.random.default_rng(0).random((3, 6)) < 0.5).astype("float64")
+
+
+@given(st.integers(1, 6), st.integers(0, 1000))
+def test_the_importance_weighted_gradient_is_a_weighted_mean(k, seed) -> None:
+    # formula: importance-weighted
+    """Of the samples' own, by w~_i = w_i / sum_j w_j; and the loss is minus the mean bound."""
+    model, x = small_images()
+    log_w = np.asarray(vae.log_weights(model, x, k, random(seed)))
+    w = np.exp(log_w) / np.exp(log_w).sum(axis=0)
+    by_hand = dgm.grad(lambda m: -dgm.mean(dgm.sum(w * vae.log_weights(m, x, k, random(seed)), axis=0)))(model)
+    for loss in (iwae.loss(k), iwae.doubly_reparameterized(k)):
+        assert float(loss(model, x, random(seed))) == pytest.approx(-np.log(np.exp(log_w).mean(axis=0)).mean())
+        slope = dgm.grad(lambda m, loss=loss: loss(m, x, random(seed)))(model)
+        for a, b in zip(trees.leaves(slope.decoder), trees.leaves(by_hand.decoder), strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-10)
+    slope = dgm.grad(lambda m: iwae.loss(k)(m, x, random(seed)))(model)
+    for a, b in zip(trees.leaves(slope), trees.leaves(by_hand), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-10)
+
+
+@pytest.mark.parametrize("k", [1, 4])
+def test_reparameterised_twice_the_mean_is_the_same(k) -> None:
+    """Of the encoder's gradient; and in the encoder it is sum_i w~_i^2 (d log w_i / d z_i) (d z_i / d phi)."""
+    model, x = small_images()
+    once, twice = (
+        estimators.gradients(loss(k), model, x, random(1), 4000).encoder.layers[-1].bias
+        for loss in (iwae.loss, iwae.doubly_reparameterized)
+    )
+    error = np.sqrt((once.var(axis=0) + twice.var(axis=0)) / 4000)
+    assert np.max(np.abs(once.mean(axis=0) - twice.mean(axis=0)) / error) < 4.5
+    q, noise = model.posterior(x).base, random(7).normal((k, 3, 2), "float64")
+    z = q.loc + q.scale * noise
+
+    def log_w(z: np.ndarray) -> np.ndarray:
+        density = -0.5 * ((z - q.loc) / q.scale) ** 2 - np.log(q.scale) - 0.5 * np.log(2 * np.pi)
+        return model.decode(z).log_prob(x) + model.prior.log_prob(z) - dgm.sum(density, axis=-1)
+
+    values, back = dgm.vjp(log_w, z)
+    w = np.exp(values) / np.exp(values).sum(axis=0)
+    (by_z,) = back(w**2)
+    expected = np.concatenate([by_z.sum(axis=(0, 1)), (by_z * noise * np.asarray(q.scale)).sum(axis=(0, 1))]) / 3
+    slope = dgm.grad(lambda m: iwae.doubly_reparameterized(k)(m, x, random(7)))(model)
+    np.testing.assert_allclose(-slope.encoder.layers[-1].bias, expected, atol=1e-10)
+
+
+def test_counts_of_samples_are_counts() -> None:
+    for make in (iwae.loss, iwae.doubly_reparameterized):
+        with pytest.raises(ArgumentError, match="k"):
+            make(0.5)
+
+
+def test_signal_over_noise() -> None:
+    """Of draws whose mean and deviation are known, alone and with draws that know the mean better."""
+    rng = np.random.default_rng(0)
+    mean, draws = np.array([0.3, 0.0, -0.4]), rng.standard_normal((4000, 3))
+    assert estimators.clarity(mean + draws) == pytest.approx(0.5 / np.sqrt(3.0), rel=0.1)
+    assert estimators.clarity(draws, mean + 0.01 * draws) == pytest.approx(0.5 / np.sqrt(3.0), rel=0.05)
+    assert estimators.clarity(draws - draws.mean(axis=0)) == 0.0

@@ -1,6 +1,6 @@
 """Latent variable models: what is seen comes from what is not."""
 
-from . import estimators, inference, mixture, ppca, vae
+from . import estimators, inference, iwae, mixture, ppca, vae
 from .mixture import GaussianMixture, KernelDensity, SphericalMixture
 from .ppca import PPCA
 from .vae import VAE, GaussianVAE
@@ -14,6 +14,7 @@ __all__ = [
     "SphericalMixture",
     "estimators",
     "inference",
+    "iwae",
     "mixture",
     "ppca",
     "vae",

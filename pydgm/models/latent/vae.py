@@ -148,7 +148,7 @@ def loss(model: VAE, x: Array, rng: Generator) -> Array:
     return -ad.mean(elbo(model, x, rng))
 
 
-def _log_weights(model: VAE, x: Array, k: int, rng: Generator) -> Array:
+def log_weights(model: VAE, x: Array, k: int, rng: Generator) -> Array:
     """log w_i = log p(x, z_i) - log q(z_i | x) for k samples of each image: (k, n)."""
     q = model.posterior(x)
     z = q.sample(rng, (k,))
@@ -162,7 +162,7 @@ def log_prob_importance(model: VAE, x: Array, k: int, rng: Generator, chunk: int
     On average a lower bound on log p(x), and the tighter the larger ``k`` (Burda et al. 2016). Samples are drawn
     ``chunk`` at a time, of which only the k weights of each image are kept.
     """
-    parts = [_log_weights(model, x, min(chunk, k - done), rng) for done in range(0, k, chunk)]
+    parts = [log_weights(model, x, min(chunk, k - done), rng) for done in range(0, k, chunk)]
     # formula: importance-identity, importance-weighted
     return ad.logsumexp(ad.concat(parts, axis=0), axis=0) - math.log(k)
 
