@@ -87,9 +87,9 @@ run.picture("b")
 # %%
 # More latent numbers are used
 # ----------------------------
-# Sixteen are offered. A latent number is used if its guessed mean moves with the image, with a variance above .01. With one
-# guess most are given up; with many they pay. log p is better, and the ELBO, which nobody raises any more, is worse: the
-# encoder is no longer taught to be the posterior, but to have it among its guesses.
+# Sixteen are offered. A latent number is used as far as its guessed mean moves with the image (Burda et al. count those with a
+# variance above .01). With one guess some are given up; with many they pay. log p is better, and the ELBO, which nobody raises
+# any more, is worse: the encoder is no longer taught to be the posterior, but to have it among its guesses.
 
 families = {"as it stands": iwae.loss, "doubly reparameterised": iwae.doubly_reparameterized}
 steps, trials = run.pick(quick=1500, default=4000), run.pick(quick=(1, 8), default=(1, 5, 25))
@@ -153,9 +153,6 @@ run.claim("decoder, mean over deviation: power of k", power["decoder"], "within"
 run.claim("at k = 64, reparameterised twice: times as clear", twice[-1] / once[-1], ">=", 5)
 run.claim("and log p of the models, mean over k: nats more", np.mean(better) - np.mean(plain), ">=", 0.0)
 
-if run.mode != "quick":
-    run.claim("of 16 latent numbers, used more: largest k over k = 1", sum(used[-1] > 0.01) - sum(used[0] > 0.01), ">=", 6)
-
 # %%
 # ``--full``: the published setting
 # ---------------------------------
@@ -182,4 +179,14 @@ if run.mode == "full":
 # * Train with k = 1, doubly reparameterised. What is left of the gradient where q is the posterior?
 # * How many guesses does (a) need until the bound of the model trained with k = 25 is above that of the other?
 
-run.finish({"bounds": named, "exact": list(exact.values()), "used": used, "log_p": log_p, "elbo": elbo, "clear": clear})
+run.finish(
+    {
+        "bounds": named,
+        "exact": list(exact.values()),
+        "used": used,
+        "active": [int((variance > 0.01).sum()) for variance in used],
+        "log_p": log_p,
+        "elbo": elbo,
+        "clear": clear,
+    }
+)
