@@ -51,6 +51,7 @@ TITLES |= {"numpy": "NumPy by hand", "gan": "GAN, 2-128-128 networks, batch 256,
 TITLES |= {"games": "five GANs side by side, 2-32-32-2 and 2-64-64-1, batch 128, Adam"}
 TITLES |= {"wgan_gp": "WGAN-GP critic gradient, the same with tanh", "planar": f"planar flow, K = {K}, batch 512, Adam"}
 TITLES |= {"planar_rows": "the same, JAX with pydgm's recurrence in place of points"}
+TITLES |= {"iwae": "IWAE 784-200-200-50, 50 guesses for each of 20 images, Adam"}
 TITLES |= {"vae": "VAE 784-400-20, batch 128, Adam", "rbm": "RBM 784 x 500, CD-1, batch 100"}
 TITLES |= {
     "conv": "convolutions, 7 x 7, three 3 x 3 of 32 channels, 1 x 1; batch 64 of 28 x 28, Adam",

@@ -131,6 +131,7 @@ FITS = {  # chosen by the valid rows
         180: Fit((500,), 60, 0.001, 0.3, 20),
         112: Fit((500,), 60, 0.01, 0.1, 100),
         500: Fit((100,), 60, 0.001, 1.0, 20),
+        784: Fit((500,), 40, 0.003, 0.03, 100),
     },
     "MADE, several orders": {
         180: Fit((500,), 600, 0.003, 0.1, 100, orders=32),
@@ -158,7 +159,7 @@ def nade(data: Dataset, rng: Any) -> Autoregressive:
     return fitted(NADE.init(rng, D, *fit.hidden, random_orders(rng, D, fit.orders)), fit, data, rng)
 
 
-@density("MADE", *DATA[:3])
+@density("MADE", *DATA)
 def made(data: Dataset, rng: Any, name: str = "MADE") -> Autoregressive:
     """Exact. In a random order."""
     D = data.train.x.shape[1]

@@ -20,6 +20,7 @@ STEPS = (
     "planar",
     "planar_rows",
     "vae",
+    "iwae",
     "rbm",
     "sentence",
     "made",
@@ -83,6 +84,10 @@ def problem(name: str) -> dict[str, Any]:
     if name == "vae":
         x = (rng.random((128, 784)) < 0.13).astype("float32")
         return {"encoder": _mlp(rng, 784, 400, 40), "decoder": _mlp(rng, 20, 400, 784), "x": x, "eps": normal(128, 20)}
+    if name == "iwae":  # the published network; 50 guesses for each image
+        x = (rng.random((20, 784)) < 0.13).astype("float32")
+        networks = {"encoder": _mlp(rng, 784, 200, 200, 100), "decoder": _mlp(rng, 50, 200, 200, 784)}
+        return {**networks, "x": x, "eps": normal(50, 20, 50)}
     if name == "rbm":
         x = (rng.random((100, 784)) < 0.13).astype("float32")
         noise = {"uh": rng.random((100, 500), dtype="float32"), "uv": rng.random((100, 784), dtype="float32")}

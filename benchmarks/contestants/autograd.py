@@ -59,3 +59,7 @@ def planar(p: dict[str, Any]) -> Step:
 
 def vae(p: dict[str, Any]) -> Step:
     return training(L.vae, [*p["encoder"], *p["decoder"]], p["x"], p["eps"])
+
+
+def iwae(p: dict[str, Any]) -> Step:
+    return training(L.iwae, [*p["encoder"], *p["decoder"]], p["x"], p["eps"])

@@ -80,6 +80,17 @@ class Losses:
         kl = np.sum(0.5 * (sigma * sigma + mu * mu - 1.0) - log_sigma, axis=1)
         return np.mean(np.sum(self.softplus(logits) - x * logits, axis=1) + kl)
 
+    def iwae(self, weights: Any, x: Any, eps: Any) -> Any:
+        np, (k, n, d) = self.np, eps.shape
+        out = mlp(weights[:6], x, np.tanh)
+        mu, log_sigma = out[:, :d], out[:, d:]
+        z = mu + np.exp(log_sigma) * eps
+        logits = mlp(weights[6:], z.reshape(k * n, d), np.tanh).reshape(k, n, -1)
+        log_q = -np.sum(0.5 * eps * eps, axis=2) - np.sum(log_sigma, axis=1)  # and prior, but for what both have
+        log_w = np.sum(x * logits - self.softplus(logits), axis=2) - np.sum(0.5 * z * z, axis=2) - log_q
+        most = np.max(log_w, axis=0)
+        return -np.mean(most + np.log(np.mean(np.exp(log_w - most), axis=0)))
+
     def mlp(self, weights: Any, x: Any) -> Any:
         return self.np.mean(self.np.square(mlp(weights, x, self.np.tanh)))
 

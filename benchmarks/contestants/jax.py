@@ -81,6 +81,10 @@ def vae(p: dict[str, Any]) -> Step:
     return training(L.vae, [*p["encoder"], *p["decoder"]], jnp.asarray(p["x"]), jnp.asarray(p["eps"]))
 
 
+def iwae(p: dict[str, Any]) -> Step:
+    return training(L.iwae, [*p["encoder"], *p["decoder"]], jnp.asarray(p["x"]), jnp.asarray(p["eps"]))
+
+
 def _convolved(x: Any, w: Any, stride: int, padding: int, turned: bool = False) -> Any:
     around, inside = [(padding, padding)] * 2, (1, 1)
     if turned:  # the adjoint of a convolution, as one

@@ -65,6 +65,12 @@ def vae(p: dict[str, Any]) -> Step:
     return repeated(e + d + d_back + d_slopes + e_back[1:] + e_slopes)
 
 
+def iwae(p: dict[str, Any]) -> Step:
+    k, n, _ = p["eps"].shape
+    (e, e_back, e_slopes), (d, d_back, d_slopes) = network(p["encoder"], n), network(p["decoder"], k * n)
+    return repeated(e + d + d_back + d_slopes + e_back[1:] + e_slopes)
+
+
 def rbm(p: dict[str, Any]) -> Step:
     v, W = p["x"], p["W"]
     (up,), (down,), (slope,) = network([W, np.empty(0)], len(v))

@@ -14,6 +14,7 @@ from pydgm.models.constraints import SentenceCNN, distillation
 from pydgm.models.energy import RBM, contrastive
 from pydgm.models.flows import Planar, flow
 from pydgm.models.latent import VAE
+from pydgm.models.latent import iwae as iwae_losses
 from pydgm.rows import by_rows
 
 from ..problems import LEARNING_RATE, RBM_RATE, K
@@ -104,14 +105,26 @@ def vae(p: dict[str, Any]) -> Step:
     return repeated(train.minimise(loss, optim.adam(LEARNING_RATE)), model, (p["x"], p["eps"]))
 
 
+def iwae(p: dict[str, Any]) -> Step:
+    model = VAE(network(p["encoder"], dgm.tanh), network(p["decoder"], dgm.tanh))
+
+    def loss(model, batch, rng):
+        return iwae_losses.loss(len(p["eps"]))(model, batch[0], Given(batch[1]))
+
+    return repeated(train.minimise(loss, optim.adam(LEARNING_RATE)), model, (p["x"], p["eps"]))
+
+
 class Given:
     """Noise that was drawn before, in place of a generator."""
 
-    def __init__(self, *uniform: Any) -> None:
-        self.uniform = iter(uniform)
+    def __init__(self, *drawn: Any) -> None:
+        self.drawn = iter(drawn)
 
     def bernoulli(self, p: Any) -> Any:
-        return dgm.astype(next(self.uniform) < p, dgm.xp.float32)
+        return dgm.astype(next(self.drawn) < p, dgm.xp.float32)
+
+    def normal(self, shape: Any, dtype: str) -> Any:
+        return next(self.drawn)
 
 
 def rbm(p: dict[str, Any]) -> Step:

@@ -138,6 +138,26 @@ def vae(p: dict[str, Any]) -> Step:
     return step
 
 
+def iwae(p: dict[str, Any]) -> Step:
+    encoder, decoder = leaves(p["encoder"]), leaves(p["decoder"])
+    x, eps, opt = tensor(p["x"]), tensor(p["eps"]), adam([*encoder, *decoder])
+    k, n, d = eps.shape
+
+    def step() -> float:
+        mu, log_sigma = network(encoder, x, torch.tanh).chunk(2, dim=1)
+        z = mu + log_sigma.exp() * eps
+        logits = network(decoder, z.reshape(k * n, d), torch.tanh).reshape(k, n, -1)
+        log_x = -binary_cross_entropy_with_logits(logits, x.expand_as(logits), reduction="none").sum(dim=2)
+        log_w = log_x - 0.5 * (z * z).sum(dim=2) + 0.5 * (eps * eps).sum(dim=2) + log_sigma.sum(dim=1)
+        loss = -(torch.logsumexp(log_w, dim=0) - math.log(k)).mean()
+        opt.zero_grad()
+        loss.backward()
+        opt.step()
+        return loss.item()
+
+    return step
+
+
 def rbm(p: dict[str, Any]) -> Step:
     W, a, b, v, uh, uv = (tensor(p[name].copy()) for name in ("W", "a", "b", "x", "uh", "uv"))
 

@@ -140,13 +140,13 @@ one, other = (dgm.grad(loss)(model, test, dgm.random.Generator(0)) for loss in (
 apart = max(float(dgm.max(dgm.abs(a - b))) for a, b in zip(dgm.trees.leaves(one), dgm.trees.leaves(other), strict=True))
 distance = [(a.mean(0) - b.mean(0)) / np.sqrt((a.var(0) + b.var(0)) / times) for a, b in zip(*pairs, strict=True)]
 power = {name: np.polyfit(np.log(widths), np.log(values), 1)[0] for name, values in clear.items()}
-(plain, better), (once, twice, _) = log_p.values(), clear.values()
+(plain, better), (once, twice, _), falls = log_p.values(), clear.values(), np.diff(elbo["as it stands"])
 
 run.claim("L_1 <= L_5 <= L_50 <= log p: least step, nats", rises.min(), ">=", 0.0)
 run.claim("its gradient is the samples', by normalised weights: gap", apart, "<=", 1e-5)
 run.claim("variance of guessed means, geometric mean: largest k over k = 1", np.exp(np.log(used[-1] / used[0]).mean()), ">=", 3)
 run.claim("test log p, largest k over k = 1: nats", plain[-1] - plain[0], ">=", 0.25)
-run.claim("test ELBO, k = 1 over largest k: nats", elbo["as it stands"][0] - elbo["as it stands"][-1], ">=", 0.5)
+run.claim("test ELBO, k = 1 over largest k: nats", -falls.sum(), ">=", 0.5)
 run.claim("gradient reparameterised twice: the same mean, largest distance in standard errors", np.abs(distance).max(), "<=", 5)
 run.claim("encoder, mean over deviation: power of k", power["encoder, as it stands"], "within", (-0.7, -0.3))
 run.claim("decoder, mean over deviation: power of k", power["decoder"], "within", (0.4, 0.6))
@@ -179,14 +179,5 @@ if run.mode == "full":
 # * Train with k = 1, doubly reparameterised. What is left of the gradient where q is the posterior?
 # * How many guesses does (a) need until the bound of the model trained with k = 25 is above that of the other?
 
-run.finish(
-    {
-        "bounds": named,
-        "exact": list(exact.values()),
-        "used": used,
-        "active": [int((variance > 0.01).sum()) for variance in used],
-        "log_p": log_p,
-        "elbo": elbo,
-        "clear": clear,
-    }
-)
+active = [int((variance > 0.01).sum()) for variance in used]
+run.finish({"bounds": named, "exact": exact[25], "used": used, "active": active, "log_p": log_p, "elbo": elbo, "clear": clear})
