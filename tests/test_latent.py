@@ -15,7 +15,19 @@ from pydgm.distributions import MultivariateNormal, StandardNormal
 from pydgm.divergences import kl, normal_plane
 from pydgm.errors import ArgumentError, DomainError, ShapeError
 from pydgm.models.flows import objectives
-from pydgm.models.latent import PPCA, VAE, GaussianVAE, SphericalMixture, estimators, inference, iwae, mixture, ppca, vae
+from pydgm.models.latent import (
+    PPCA,
+    VAE,
+    GaussianMixture,
+    GaussianVAE,
+    SphericalMixture,
+    estimators,
+    inference,
+    iwae,
+    mixture,
+    ppca,
+    vae,
+)
 from pydgm.random import Generator
 from pydgm.testing import check_bijection, check_grads
 
@@ -325,3 +337,27 @@ def test_signal_over_noise() -> None:
     assert estimators.clarity(mean + draws) == pytest.approx(0.5 / np.sqrt(3.0), rel=0.1)
     assert estimators.clarity(draws, mean + 0.01 * draws) == pytest.approx(0.5 / np.sqrt(3.0), rel=0.05)
     assert estimators.clarity(draws - draws.mean(axis=0)) == 0.0
+
+
+# Elsewhere
+
+
+def test_on_another_array_library(elsewhere) -> None:
+    """Every model and loss of these files, trained for a step or three; log densities are finite, and on the device."""
+    rng = random()
+    x, y = rng.normal((40, 5)), rng.bernoulli(dgm.sigmoid(rng.normal((40, 5))))
+    for kind in (SphericalMixture, GaussianMixture):
+        assert np.isfinite(mixture.fit(kind.init(rng, x, 3), x, 3)[1]).all()
+    line = ppca.fit(x, 2)
+    assert elsewhere.holds(line.log_prob(x))
+    assert elsewhere.holds(line.posterior(x).sample(rng))
+    numbers = GaussianVAE.init(rng, 5, (4,), 2)
+    assert np.isfinite(dgm.to_numpy(vae.quadrature(numbers, x, 40).log_prob)).all()
+    q, images = inference.full_covariance(2), VAE.init(rng, 5, (4,), 2)
+    losses = [(numbers, vae.loss, x), (images, iwae.loss(3), y), (images, iwae.doubly_reparameterized(3), y)]
+    for model, loss, batch in [*losses, (q, inference.loss(lambda z: line.log_joint(x[0, ...], z)), x)]:
+        step = train.minimise(loss, optim.adam(1e-3))
+        assert np.isfinite(train.run(step, step.init(model, rng), [batch] * 3).losses).all()
+    draws = estimators.gradients(iwae.loss(2), images, y, rng, 4)
+    assert estimators.clarity(draws.encoder.layers[-1].bias) >= 0.0
+    assert float(kl(inference.gaussian(q), inference.gaussian(inference.mean_field(2)))) == pytest.approx(0.0, abs=1e-6)

@@ -77,7 +77,7 @@ def trained(hidden, latent, steps, rate, sigma=None):
 best, (eigenvalues, axes) = ppca.fit(x, 2), map(dgm.to_numpy, ppca.eigenvalues(x))
 summit = float(dgm.mean(best.log_prob(x)))
 state = trained((), 2, run.pick(quick=1000, default=4000), 0.01)
-line, each_pass = state.model, len(x) // 100
+line, each_pass = state.model, len(seen) // 100
 below = summit + state.losses[: len(state.losses) // each_pass * each_pass].reshape(-1, each_pass).mean(axis=1)
 # formula: elbo
 bound = np.mean([float(dgm.mean(vae.elbo_quadrature(line, part, *normal_plane(8)))) for part in dgm.backend.chunks(x, 500)])

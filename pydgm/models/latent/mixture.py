@@ -26,6 +26,7 @@ from ...autodiff import (
     sqrt,
     square,
     sum,
+    take,
     var,
 )
 from ...backend import Array, eye, zeros
@@ -41,7 +42,7 @@ def _some_rows(rng: Generator, x: Array, K: int) -> Array:
     n = x.shape[0]
     if not 0 < K <= n:
         raise ValueError(f"init: {K} components from {n} points: wanted between 1 and {n}")
-    return x[rng.permutation(n)[:K], ...]
+    return take(x, rng.permutation(n)[:K], axis=0)
 
 
 class GaussianMixture(Mixture):
