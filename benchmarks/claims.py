@@ -1,10 +1,10 @@
 """How safely do the lessons' claims hold? Every lesson over many seeds: how often each claim holds, and how far from its bound.
 
 ``python -m benchmarks claims [NAME ...] [--seeds 1000-1039] [--quick] [-j 2] [--out DIR]``. Reports that are in DIR already are
-not made again, so an interrupted survey goes on where it stopped. ``--write docs`` puts what they measured into
-docs/margins.json, and makes docs/margins.md and .png of all that is there, quick and default. What is there is not made again
-either, on any machine, as long as the lesson's code is the same (a change of the library alone is not noticed: to begin anew,
-delete the file).
+not made again as long as the lesson's code is the same, so an interrupted survey goes on where it stopped. ``--write docs``
+puts what they measured into docs/margins.json, and makes docs/margins.md and .png of all that is there, quick and default. What
+is there is not made again either, on any machine, under the same condition (a change of the library alone is not noticed: to
+begin anew, delete the file).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def _run(script: Path, seed: int, quick: bool, out: Path) -> tuple[int, dict[str
     """The exit status of one run, and its report; a crash has none."""
     if seed in (before := kept(script, "quick" if quick else "default")):
         return 0, before[seed]
-    folder = out / f"{script.stem}-{'quick' if quick else 'default'}-{seed}"
+    folder = folder_of(out, script, "quick" if quick else "default", seed)
     report = folder / f"{script.stem}.json"
     status = 0
     if not report.exists():
@@ -104,6 +104,11 @@ def _digest(script: Path) -> str:
     return hashlib.sha256(ast.unparse(module).encode()).hexdigest()[:16]
 
 
+def folder_of(out: Path, script: Path, mode: str, seed: int | str) -> Path:
+    """Where a run's report is: another script's would be taken for this one's."""
+    return out / f"{script.stem}-{mode}-{_digest(script)}-{seed}"
+
+
 def kept(script: Path, mode: str, path: Path = KEPT) -> dict[int, dict[str, Any]]:
     """What earlier surveys measured of this very script, by seed, as reports."""
     table = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
@@ -121,7 +126,7 @@ def kept(script: Path, mode: str, path: Path = KEPT) -> dict[int, dict[str, Any]
 def reports_in(out: Path, script: Path, mode: str, path: Path = KEPT) -> dict[int, dict[str, Any]]:
     """Those of one lesson and mode, by seed, and those that are kept."""
     found = kept(script, mode, path)
-    for report in sorted(out.glob(f"{script.stem}-{mode}-*/{script.stem}.json")):
+    for report in sorted(out.glob(f"{folder_of(out, script, mode, '*').name}/{script.stem}.json")):
         found[int(report.parent.name.rpartition("-")[2])] = json.loads(report.read_text(encoding="utf-8"))
     return dict(sorted(found.items()))
 

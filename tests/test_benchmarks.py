@@ -183,7 +183,7 @@ def test_what_a_survey_measured_is_kept(tmp_path) -> None:
     script, out, path = tmp_path / "lesson.py", tmp_path / "out", tmp_path / "margins.json"
     script.write_text("print()", encoding="utf-8")
     for seed, measured in ((3, 0.5), (10, "nan")):
-        folder = out / f"lesson-quick-{seed}"
+        folder = claims.folder_of(out, script, "quick", seed)
         folder.mkdir(parents=True)
         measures = [Claim("it is small", 0.1, "<=", 1.0).as_json(), Claim("within", 0.2, "within", [0.0, 1.0]).as_json()]
         measures[0] |= {"measured": measured, "holds": measured == 0.5}
@@ -197,8 +197,10 @@ def test_what_a_survey_measured_is_kept(tmp_path) -> None:
     assert any("10 (nan)" in row for *_, row in rows(again))
     keep([script], tmp_path / "nothing", path)
     assert list(kept(script, "quick", path)) == [3, 10]
+    assert set(claims.reports_in(out, script, "quick", path)) == {3, 10}
     script.write_text("print(1)", encoding="utf-8")
     assert kept(script, "quick", path) == {}
+    assert claims.reports_in(out, script, "quick", path) == {}  # what another script measured is not this one's
 
 
 def test_a_survey_of_one_lesson_leaves_the_others_on_the_page(tmp_path, monkeypatch, capsys) -> None:
@@ -206,9 +208,10 @@ def test_a_survey_of_one_lesson_leaves_the_others_on_the_page(tmp_path, monkeypa
     monkeypatch.setattr(claims, "LESSONS", tmp_path / "lessons")
     (tmp_path / "lessons" / "family").mkdir(parents=True)
     for name in ("one", "two"):
-        (tmp_path / "lessons" / "family" / f"{name}.py").write_text("raise NotImplementedError", encoding="utf-8")
+        script = tmp_path / "lessons" / "family" / f"{name}.py"
+        script.write_text("raise NotImplementedError", encoding="utf-8")
         for seed in (1, 2, 3):
-            folder = tmp_path / "out" / f"{name}-quick-{seed}"
+            folder = claims.folder_of(tmp_path / "out", script, "quick", seed)
             folder.mkdir(parents=True)
             report = {"claims": [Claim("it is small", 0.1 * seed, "<=", 1.0).as_json()], "seconds": 1.0}
             (folder / f"{name}.json").write_text(json.dumps(report), encoding="utf-8")
