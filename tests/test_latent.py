@@ -152,6 +152,8 @@ def test_pairs_of_numbers_and_causes(sigma) -> None:
     z = np.random.default_rng(0).standard_normal((9, 2))
     each = np.stack([model.decode(one).log_prob(x) for one in z], axis=1)
     np.testing.assert_allclose(model.log_likelihoods(x, z), each, atol=1e-9)
+    np.testing.assert_allclose(model.generate(z), model.decode(z).base.loc)
+    np.testing.assert_allclose(model.reconstruct(x), model.decode(model.posterior(x).base.loc).base.loc)
     assert float(model.sigma) == pytest.approx(sigma or 1.0)
 
 

@@ -56,7 +56,7 @@ def doubly_reparameterized(k: int) -> Loss:
         log_w, back = ad.vjp(log_weights, ad.stop_gradient(z))
         w = ad.softmax(ad.stop_gradient(log_w), axis=0)
         (by_z,) = back(w)  # w~_i d log w_i / d z_i
-        encoder = ad.sum(ad.stop_gradient(ad.expand_dims(w, axis=-1) * by_z) * z, axis=(0, 2))
+        encoder = ad.sum(ad.stop_gradient(ad.expand_dims(w, axis=-1) * by_z) * z, axis=(0, -1))
         climbs = ad.sum(w * log_w, axis=0) + encoder  # has the gradient, and not the value
         value = ad.logsumexp(ad.stop_gradient(log_w), axis=0) - math.log(k)
         return -ad.mean(climbs - ad.stop_gradient(climbs) + value)

@@ -113,6 +113,14 @@ class GaussianVAE(VAE):
         """p(x | z): (..., latent) -> normal vectors."""
         return Independent(Normal(self.decoder(z), self.sigma), 1)
 
+    def reconstruct(self, x: Array) -> Array:
+        """The mean of p(x | z) at the posterior mean."""
+        return self.decoder(self.posterior(x).base.loc)
+
+    def generate(self, z: Array) -> Array:
+        """The mean of p(x | z)."""
+        return self.decoder(z)
+
     def log_likelihoods(self, x: Array, z: Array) -> Array:
         """As of :class:`VAE`: |x - f|^2 is |x|^2 - 2 x . f + |f|^2."""
         f, sigma = self.decoder(z), self.sigma
