@@ -152,10 +152,12 @@ class ActNorm(Bijection):
 
     def forward_and_log_det(self, z: Array) -> tuple[Array, Array]:
         """x and log |det dx/dz|."""
+        checks.width(z, self.loc.shape[-1], "ActNorm: points")
         return self.loc + ad.exp(self.log_scale) * z, zeros(z.shape[:-1], z) + ad.sum(self.log_scale)
 
     def inverse_and_log_det(self, x: Array) -> tuple[Array, Array]:
         """z = (x - loc) exp(-log_scale) and log |det dz/dx|."""
+        checks.width(x, self.loc.shape[-1], "ActNorm: points")
         return (x - self.loc) * ad.exp(-self.log_scale), zeros(x.shape[:-1], x) - ad.sum(self.log_scale)
 
 
@@ -182,10 +184,12 @@ class Triangular(Bijection):
 
     def forward_and_log_det(self, z: Array) -> tuple[Array, Array]:
         """x and log |det dx/dz|."""
+        checks.width(z, self.loc.shape[-1], "Triangular: points")
         return self.loc + z @ ad.matrix_transpose(self.scale_tril), zeros(z.shape[:-1], z) + ad.sum(self.log_diagonal)
 
     def inverse_and_log_det(self, x: Array) -> tuple[Array, Array]:
         """z = L^-1 (x - loc) and log |det dz/dx|."""
+        checks.width(x, self.loc.shape[-1], "Triangular: points")
         z = (x - self.loc) @ ad.matrix_transpose(ad.inv(self.scale_tril))
         return z, zeros(x.shape[:-1], x) - ad.sum(self.log_diagonal)
 

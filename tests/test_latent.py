@@ -10,11 +10,11 @@ from scipy.stats import multivariate_normal
 
 import pydgm as dgm
 from pydgm import nn, optim, train, trees
-from pydgm.bijections import Triangular
+from pydgm.bijections import ActNorm, Triangular
 from pydgm.distributions import MultivariateNormal, StandardNormal
 from pydgm.divergences import kl, normal_plane
 from pydgm.errors import ArgumentError, DomainError, ShapeError
-from pydgm.models.flows import objectives
+from pydgm.models.flows import Planar, objectives
 from pydgm.models.latent import (
     PPCA,
     VAE,
@@ -82,7 +82,18 @@ def test_spheres_far_from_zero_keep_their_digits() -> None:
     np.testing.assert_allclose(near, far, atol=0.01)
 
 
+def test_a_sphere_for_each_point_keeps_a_width() -> None:
+    """At least a share of the data's variance: the likelihood would have no bound."""
+    for dtype in ("float32", "float64"):
+        x = points(0).astype(dtype)
+        model, likelihoods = mixture.fit(SphericalMixture.init(random(), x, len(x)), x, 50)
+        assert np.isfinite(likelihoods).all()
+        assert float(model.components.base.scale) ** 2 >= 0.99e-5 * x.var(axis=0).mean()
+
+
 def test_spheres_that_cannot_be() -> None:
+    with pytest.raises(ShapeError, match="rows"):
+        SphericalMixture.init(random(), points(0), 2).log_prob(np.zeros((3, 1)))
     with pytest.raises(ValueError, match="50 components from 40 points"):
         SphericalMixture.init(random(), points(0), 50)
 
@@ -135,6 +146,18 @@ def test_principal_axes() -> None:
     for q in (0, 5):
         with pytest.raises(DomainError, match=f"{q} latent numbers for vectors of 5"):
             ppca.fit(points(1), q)
+    for n in (1, 2, 3):
+        with pytest.raises(DomainError, match="lie in 2 dimensions"):
+            ppca.fit(points(1, n), 2)
+
+
+def test_ppca_refuses_what_is_no_row() -> None:
+    model = planted(0)
+    for wrong in (np.zeros((3, 1)), np.zeros(5)):
+        with pytest.raises(ShapeError, match="rows"):
+            model.log_prob(wrong)
+    with pytest.raises(ShapeError, match="rows"):
+        model.posterior(np.zeros((3, 1)))
 
 
 # VAEs of numbers
@@ -157,6 +180,19 @@ def test_pairs_of_numbers_and_causes(sigma) -> None:
     assert float(model.sigma) == pytest.approx(sigma or 1.0)
 
 
+def test_numbers_of_any_size_and_kind() -> None:
+    """Far from 0, and as integers: the same densities."""
+    model, x = small(0.1)
+    z = np.random.default_rng(0).standard_normal((3, 2))
+    last = model.decoder.layers[-1]
+    moved = dataclasses.replace(last, bias=last.bias + 1000.0)
+    far = dataclasses.replace(model, decoder=dataclasses.replace(model.decoder, layers=(*model.decoder.layers[:-1], moved)))
+    near, there = model.log_likelihoods(x, z), trees.map(lambda w: w.astype("float32"), far)
+    np.testing.assert_allclose(there.log_likelihoods((x + 1000.0).astype("float32"), z.astype("float32")), near, atol=1.0)
+    bytes_ = (np.arange(10).reshape(2, 5) * 25).astype("uint8")
+    np.testing.assert_allclose(model.log_likelihoods(bytes_, z), model.log_likelihoods(bytes_.astype("float64"), z), rtol=1e-4)
+
+
 def test_bound_and_gap_of_numbers_are_log_p() -> None:
     model, x = small()
     exact = vae.quadrature(model, x, cells=400, reach=8.0)
@@ -165,22 +201,20 @@ def test_bound_and_gap_of_numbers_are_log_p() -> None:
 
 
 def test_a_line_with_the_true_posterior_has_no_gap() -> None:
-    """The bound of a linear VAE is log p of its PPCA, where columns are orthogonal and the encoder is right."""
+    """Its bound is log p of the PPCA, where columns are orthogonal; a wider guess, or turned columns, cost something."""
     best, x = ppca.fit(points(4), 2), points(4, n=6)
-    model, _ = small(float(best.sigma), ())
+    model, nodes = ppca.as_vae(best), normal_plane(40, reach=8.0, dtype="float64")
     guess = best.posterior(x)
-    scale = np.sqrt(np.diag(guess.L @ guess.L.T))
-    inward = np.linalg.solve(best.W.T @ best.W + float(best.sigma) ** 2 * np.eye(2), best.W.T)
-    layers = (
-        nn.Linear(np.concatenate([inward.T, np.zeros((5, 2))], axis=1), np.concatenate([-inward @ best.loc, np.log(scale)])),
-        nn.Linear(best.W.T, best.loc),
-    )
-    encoder, decoder = (
-        dataclasses.replace(net, layers=(each,)) for net, each in zip((model.encoder, model.decoder), layers, strict=True)
-    )
-    model = dataclasses.replace(model, encoder=encoder, decoder=decoder)
     np.testing.assert_allclose(model.posterior(x).base.loc, guess.loc, atol=1e-9)
-    np.testing.assert_allclose(vae.elbo_quadrature(model, x, *normal_plane(40, reach=8.0)), best.log_prob(x), atol=1e-7)
+    np.testing.assert_allclose(model.posterior(x).base.scale[0], np.sqrt(np.diag(guess.L @ guess.L.T)), atol=1e-9)
+    bound = vae.elbo_quadrature(model, x, *nodes)
+    np.testing.assert_allclose(bound, best.log_prob(x), atol=1e-7)
+    wide = ppca.as_vae(best, 1.3)
+    np.testing.assert_allclose(wide.posterior(x).base.scale, 1.3 * model.posterior(x).base.scale)
+    assert (vae.elbo_quadrature(wide, x, *nodes) < bound).all()
+    turned = dataclasses.replace(best, W=best.W @ np.array([[0.6, -0.8], [0.8, 0.6]]))
+    np.testing.assert_allclose(turned.log_prob(x), best.log_prob(x))  # PPCA does not see a rotation
+    assert (vae.elbo_quadrature(ppca.as_vae(turned), x, *nodes) < bound - 1e-4).all()  # the bound does
 
 
 def test_noise_that_is_given_stays_and_the_other_learns() -> None:
@@ -221,6 +255,15 @@ def test_families_begin_at_the_standard_normal() -> None:
     z = random().normal((5, 2))
     for q in (inference.mean_field(2), inference.full_covariance(2)):
         np.testing.assert_allclose(q.log_prob(z), StandardNormal(2).log_prob(z), atol=1e-6)
+
+
+def test_maps_that_make_no_gaussian_or_get_other_points() -> None:
+    with pytest.raises(ArgumentError, match="wanted linear maps"):
+        inference.gaussian(objectives.flow([Triangular.identity(2), Planar.init(random(), 1)]))
+    for f in (Triangular.identity(2), ActNorm.identity(2)):
+        for way in (f.forward, f.inverse):
+            with pytest.raises(ShapeError, match="points"):
+                way(np.zeros((7, 1)))
 
 
 @given(triangular(), triangular())
@@ -291,6 +334,8 @@ def test_the_importance_weighted_gradient_is_a_weighted_mean(k, seed) -> None:
     log_w = np.asarray(vae.log_weights(model, x, k, random(seed)))
     w = np.exp(log_w) / np.exp(log_w).sum(axis=0)
     by_hand = dgm.grad(lambda m: -dgm.mean(dgm.sum(w * vae.log_weights(m, x, k, random(seed)), axis=0)))(model)
+    one = [float(loss(model, x[0], random(seed))) for loss in (iwae.loss(k), iwae.doubly_reparameterized(k))]
+    assert one[0] == pytest.approx(one[1])  # a single image
     for loss in (iwae.loss(k), iwae.doubly_reparameterized(k)):
         assert float(loss(model, x, random(seed))) == pytest.approx(-np.log(np.exp(log_w).mean(axis=0)).mean())
         slope = dgm.grad(lambda m, loss=loss: loss(m, x, random(seed)))(model)

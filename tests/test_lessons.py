@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import matplotlib
+import matplotlib.figure
 import numpy as np
 import pytest
 from matplotlib.animation import FuncAnimation
@@ -411,6 +412,17 @@ def test_a_notebook_has_the_defaults(monkeypatch, tmp_path) -> None:
     assert "<td>FAILS</td>" in shown._repr_html_()
     assert shown.alt == "fails: 1"
     plt.close("all")
+
+
+def test_an_ellipse_is_one_deviation() -> None:
+    """Its points are L u + loc for unit vectors u."""
+    ax = matplotlib.figure.Figure().subplots()
+    loc, L = np.array([1.0, 2.0]), np.array([[2.0, 0.0], [1.0, 0.5]])
+    lesson.ellipse(ax, loc, L, "q")
+    for line in ax.get_lines():
+        unit = np.linalg.solve(L, line.get_xydata().T - loc[:, None])
+        np.testing.assert_allclose(np.linalg.norm(unit, axis=0), 1.0)
+    assert ax.get_lines()[-1].get_label() == "q"
 
 
 def test_a_picture_is_its_panels_and_no_neighbour(monkeypatch, tmp_path) -> None:

@@ -105,11 +105,12 @@ def gradients(loss: Callable[[Any, Any, Generator], Array], model: Any, batch: A
 
 
 def clarity(draws: Array, better: Array | None = None) -> float:
-    """Signal over noise of an estimator, from its ``draws`` (n, d): the length of their mean over that of their deviations.
+    """Signal over noise of an estimator, from its ``draws`` (n, ...): the length of their mean over that of their deviations.
 
     The square of the mean of n draws is too large by the variance over n, which is taken off; 0 where nothing is left. Where
     another estimator has the same mean and less noise, its draws say what the mean is: ``better``.
     """
-    noise, signal = (to_numpy(each).astype("float64") for each in (draws, draws if better is None else better))
+    both = draws, draws if better is None else better
+    noise, signal = (to_numpy(each).astype("float64").reshape(each.shape[0], -1) for each in both)
     square = (signal.mean(axis=0) ** 2 - signal.var(axis=0, ddof=1) / len(signal)).sum()
     return float(numpy.sqrt(max(square, 0.0) / noise.var(axis=0, ddof=1).sum()))

@@ -17,6 +17,7 @@ from ...autodiff import matrix_transpose, mean
 from ...backend import Array, eye, zeros
 from ...bijections import ActNorm, Triangular
 from ...distributions import MultivariateNormal, Transformed
+from ...errors import ArgumentError
 from ...random import Generator
 from ..flows.objectives import flow, free_energy
 
@@ -54,6 +55,9 @@ def loss(log_joint: LogJoint, samples: int = 256) -> Callable[[Transformed, Any,
 
 def gaussian(q: Transformed) -> MultivariateNormal:
     """The Gaussian that a linear map makes of N(0, I): its mean is f(0), and L has f's steps along the axes in columns."""
+    if not all(isinstance(f, ActNorm | Triangular) for f in q.bijection.layers):
+        names = ", ".join(type(f).__name__ for f in q.bijection.layers)
+        raise ArgumentError(f"gaussian: wanted linear maps, ActNorm and Triangular, got {names}")
     axes = eye(q.shape[-1], q.bijection.layers[0].loc)
     loc = q.bijection.forward(zeros((1, q.shape[-1]), axes))
     return MultivariateNormal(loc[0, ...], matrix_transpose(q.bijection.forward(axes) - loc))

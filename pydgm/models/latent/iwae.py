@@ -4,7 +4,7 @@ r"""The importance-weighted autoencoder: k samples for each image, weighted befo
 
 L_1 is the ELBO, L_k never falls with k, and tends to log p(x) (Burda, Grosse and Salakhutdinov 2016; lecture L4, "Importance
 Weighted Autoencoders"). Its gradient is the weighted mean of the samples' own, by w~_i = w_i / sum_j w_j: the *best* sample
-counts most. (A fault of well-known code takes the weights from a softmax over losses, -log w: there the worst counts most.)
+counts most. (A common fault is to take the weights from a softmax over losses, -log w: there the worst counts most.)
 
 :func:`pydgm.models.latent.vae.log_prob_importance` is one draw of L_k for each image. Here are the losses that climb it.
 """
@@ -35,14 +35,16 @@ def loss(k: int) -> Loss:
 
 
 def doubly_reparameterized(k: int) -> Loss:
-    """The same loss with another gradient in the encoder: as true on average, and less noisy the larger k is.
+    """The same loss with another gradient in the encoder, of the same mean, and with less noise: the larger k, the greater the
+    difference.
 
     As it stands, the encoder's gradient holds a score function, d log q(z_i) / d phi at fixed z_i, and as k grows its noise
     falls more slowly than its mean: the ratio of the two as k^(-1/2) (Rainforth et al. 2018). Reparameterised once more it is
 
         sum_i w~_i^2 (d log w_i / d z_i) (d z_i / d phi),
 
-    and the ratio rises as k^(1/2) (Tucker, Lawson, Gu and Maddison 2019). The decoder's gradient is that of :func:`loss`.
+    and for large k the ratio rises as k^(1/2) (Tucker, Lawson, Gu and Maddison 2019); for k = 1 it is the gradient of Roeder,
+    Wu and Duvenaud (2017). The decoder's gradient is that of :func:`loss`.
     """
     checks.count(k, "iwae.doubly_reparameterized: k")
 
@@ -51,7 +53,7 @@ def doubly_reparameterized(k: int) -> Loss:
         z, fixed = q.sample(rng, (k,)), trees.map(ad.stop_gradient, q)
 
         def log_weights(z: Array) -> Array:
-            return model.decode(z).log_prob(x) + model.prior.log_prob(z) - fixed.log_prob(z)
+            return model.log_joint(x, z) - fixed.log_prob(z)
 
         log_w, back = ad.vjp(log_weights, ad.stop_gradient(z))
         w = ad.softmax(ad.stop_gradient(log_w), axis=0)

@@ -12,15 +12,16 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ... import checks
 from ...autodiff import (
     cholesky,
     diagonal,
     exp,
     expand_dims,
-    log,
     log_softmax,
     logsumexp,
     matrix_transpose,
+    maximum,
     mean,
     reshape,
     sqrt,
@@ -32,8 +33,7 @@ from ...autodiff import (
 from ...backend import Array, eye, zeros
 from ...compile import compile
 from ...distributions import Independent, Mixture, MultivariateNormal, Normal
-from ...distributions.base import as_floats
-from ...distributions.base import log as log_of
+from ...distributions.base import as_floats, log
 from ...random import Generator
 
 
@@ -117,13 +117,16 @@ class SphericalMixture(Mixture):
         """log pi_k N(x; mu_k, sigma^2 I), (n, K): |x - mu|^2 = |x|^2 - 2 x . mu + |mu|^2 makes a matrix product of it."""
         centres, width = self.components.base.loc, self.components.base.scale
         d = centres.shape[1]
+        checks.width(x, d, "a mixture's density: rows")
         middle = mean(centres, axis=0)  # near 0 the squares cancel least
         x, centres = as_floats(x) - middle, centres - middle
         squares = sum(square(x), axis=-1, keepdims=True) - 2.0 * x @ matrix_transpose(centres) + sum(square(centres), axis=-1)
-        return log_softmax(self.logits) - 0.5 / width**2 * squares - d * (log_of(width) + 0.5 * math.log(2.0 * math.pi))
+        return log_softmax(self.logits) - 0.5 / width**2 * squares - d * (log(width) + 0.5 * math.log(2.0 * math.pi))
 
-    def maximize(self, x: Array, r: Array) -> SphericalMixture:
-        """The M-step: mu_k are weighted means, sigma^2 is the mean squared distance of a coordinate from its mu."""
+    def maximize(self, x: Array, r: Array, floor: float = 1e-5) -> SphericalMixture:
+        """The M-step: mu_k are weighted means, sigma^2 is the mean squared distance of a coordinate from its mu, and at least
+        the share ``floor`` of the data's variance: with a component for each point it would be 0.
+        """
         x, (n, d) = as_floats(x), x.shape
         weights = sum(r, axis=0) + 1e-10
         # formula: m-step
@@ -131,7 +134,7 @@ class SphericalMixture(Mixture):
         # sum_nk r |x - mu_k|^2 = sum_n |x|^2 - sum_k weight_k |mu_k|^2, around the mean of all, where least cancels
         middle = mean(x, axis=0)
         left = sum(square(x - middle)) - sum(weights * sum(square(loc - middle), axis=1))
-        return SphericalMixture(log(weights), _spheres(loc, sqrt(left / (n * d))))
+        return SphericalMixture(log(weights), _spheres(loc, sqrt(maximum(left / (n * d), floor * mean(var(x, axis=0))))))
 
 
 def _spheres(loc: Array, width: Array | float) -> Independent:

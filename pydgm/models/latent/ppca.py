@@ -1,4 +1,4 @@
-r"""Probabilistic principal component analysis: the latent variable model with a straight line in the place of a network.
+r"""Probabilistic principal component analysis: the latent variable model with a linear map in the place of a network.
 
     z ~ N(0, I),   x | z ~ N(W z + mu, sigma^2 I)      so      x ~ N(mu, W W' + sigma^2 I)
 
@@ -12,11 +12,13 @@ from __future__ import annotations
 import math
 
 from ... import autodiff as ad
-from ...backend import Array, eye, xp
+from ... import checks
+from ...backend import Array, eye, xp, zeros
 from ...distributions import Independent, MultivariateNormal, Normal, StandardNormal
 from ...distributions.base import as_floats
-from ...errors import DomainError
-from ...nn import Module
+from ...errors import DomainError, ShapeError, shape_text
+from ...nn import MLP, Linear, Module
+from .vae import GaussianVAE
 
 
 class PPCA(Module):
@@ -30,6 +32,9 @@ class PPCA(Module):
         """log N(x; mu, W W' + sigma^2 I): (n, d) -> (n,), in nats. Only M = W' W + sigma^2 I, (q, q), is inverted."""
         # formula: marginal-likelihood
         d, q = self.W.shape
+        if getattr(x, "ndim", 0) != 2:
+            raise ShapeError(f"PPCA.log_prob: wanted rows (n, {d}), got {shape_text(x)}")
+        checks.width(x, d, "PPCA.log_prob: rows")
         away = as_floats(x) - self.loc
         L = ad.cholesky(self._precision)
         along = ad.solve(L, ad.matrix_transpose(away @ self.W))
@@ -44,6 +49,7 @@ class PPCA(Module):
 
     def posterior(self, x: Array) -> MultivariateNormal:
         """p(z | x) = N(M^-1 W' (x - mu), sigma^2 M^-1): its covariance is the same for every x."""
+        checks.width(x, self.W.shape[0], "PPCA.posterior: rows")
         inverse = ad.inv(self._precision)
         covariance = ad.square(self.sigma) * inverse
         return MultivariateNormal((as_floats(x) - self.loc) @ self.W @ inverse, ad.cholesky(covariance))
@@ -52,6 +58,20 @@ class PPCA(Module):
     def _precision(self) -> Array:
         """M = W' W + sigma^2 I, (q, q): the posterior's precision times sigma^2."""
         return ad.matrix_transpose(self.W) @ self.W + ad.square(self.sigma) * eye(self.W.shape[1], self.W)
+
+
+def as_vae(model: PPCA, width: float = 1.0) -> GaussianVAE:
+    """The same p, with a linear encoder that guesses the posterior's mean, and deviations sigma / sqrt(M_ii) times ``width``.
+
+    With width 1 no linear VAE with this p has a higher bound; it is log p(x) where the columns of W are orthogonal.
+    """
+    q, inverse = model.W.shape[1], ad.inv(model._precision)
+    mean = model.W @ inverse
+    log_scale = ad.log(width * model.sigma / ad.sqrt(ad.diagonal(model._precision)))
+    weight = ad.concat([mean, zeros((model.W.shape[0], q), mean)], axis=1)
+    encoder = Linear(weight, ad.concat([-(model.loc @ mean), log_scale]))
+    decoder = Linear(ad.matrix_transpose(model.W), model.loc)
+    return GaussianVAE(MLP((encoder,)), MLP((decoder,)), ad.log(model.sigma))
 
 
 def eigenvalues(x: Array) -> tuple[Array, Array]:
@@ -70,5 +90,7 @@ def fit(x: Array, q: int) -> PPCA:
         raise DomainError(f"ppca.fit: {q} latent numbers for vectors of {d}: wanted between 1 and {d - 1}")
     values, axes = eigenvalues(x)
     variance = ad.mean(values[q:])
+    if not float(variance) > 1e-6 * float(values[0]):
+        raise DomainError(f"ppca.fit: the rows lie in {q} dimensions, with no noise around them: more rows, or a smaller q")
     W = axes[:, :q] * ad.sqrt(ad.maximum(values[:q] - variance, 0.0))
     return PPCA(ad.mean(as_floats(x), axis=0), W, ad.sqrt(variance))

@@ -18,7 +18,7 @@ import numpy
 from ... import autodiff as ad
 from ...backend import Array, asarray, chunks, is_array, zeros
 from ...distributions import Bernoulli, Independent, Normal, StandardNormal
-from ...distributions.base import log
+from ...distributions.base import as_floats, log
 from ...divergences import kl, plane
 from ...metrics.likelihood import Likelihood, bound
 from ...nn import MLP, Module
@@ -62,6 +62,10 @@ class VAE(Module):
         """p(x | z): (..., latent) -> Bernoulli pixels."""
         # formula: decoder
         return Independent(Bernoulli(self.decoder(z)), 1)
+
+    def log_joint(self, x: Array, z: Array) -> Array:
+        """log p(x, z) = log p(x | z) + log p(z), pair by pair: (..., n, pixels) and (..., n, latent) -> (..., n), in nats."""
+        return self.decode(z).log_prob(x) + self.prior.log_prob(z)
 
     def log_likelihoods(self, x: Array, z: Array) -> Array:
         """log p(x | z) of all pairs, (n, pixels) and (m, latent) -> (n, m): x . logits - sum softplus(logits), a product."""
@@ -123,7 +127,9 @@ class GaussianVAE(VAE):
 
     def log_likelihoods(self, x: Array, z: Array) -> Array:
         """As of :class:`VAE`: |x - f|^2 is |x|^2 - 2 x . f + |f|^2."""
-        f, sigma = self.decoder(z), self.sigma
+        x, f, sigma = as_floats(x), self.decoder(z), self.sigma
+        middle = ad.mean(x, axis=0)  # near 0 the squares cancel least
+        x, f = x - middle, f - middle
         squares = ad.sum(ad.square(x), axis=1, keepdims=True) - 2.0 * x @ ad.matrix_transpose(f) + ad.sum(ad.square(f), axis=1)
         return -0.5 * squares / sigma**2 - x.shape[1] * (log(sigma) + 0.5 * math.log(2.0 * math.pi))
 
@@ -161,7 +167,7 @@ def log_weights(model: VAE, x: Array, k: int, rng: Generator) -> Array:
     q = model.posterior(x)
     z = q.sample(rng, (k,))
     # formula: elbo-entropy
-    return model.decode(z).log_prob(x) + model.prior.log_prob(z) - q.log_prob(z)
+    return model.log_joint(x, z) - q.log_prob(z)
 
 
 def log_prob_importance(model: VAE, x: Array, k: int, rng: Generator, chunk: int = 250) -> Array:
