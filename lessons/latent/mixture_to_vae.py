@@ -46,7 +46,8 @@ clusters = fits[climbs[:, -1].argmax()][0]
 members, guesses = (dgm.to_numpy(clusters.log_joint(images)).argmax(axis=1) for images in (x, test))
 names = np.array([np.bincount(seen.labels[members == k], minlength=10).argmax() for k in range(K)])
 
-lesson.curves(panels["a"], range(climbs.shape[1]), {f"start {i + 1}": climb for i, climb in enumerate(climbs)})
+named = {f"start {i + 1}": climb for i, climb in enumerate(climbs)}
+lesson.curves(panels["a"], range(climbs.shape[1]), named, xlabel="steps of EM")
 panels["a"].set(ylim=climbs[:, -1].max() + np.array([-80.0, 20.0]), ylabel="log p, nats an image", title="(a) EM climbs")
 order, columns = np.argsort(names), -(-K // 5)
 pictures = np.pad(dgm.to_numpy(clusters.components.base.loc)[order].reshape(K, 28, 28), ((0, 0), (5, 5), (10, 0)))
@@ -88,7 +89,7 @@ angle = np.degrees(np.arccos(np.linalg.svd(axes[:, :2].T @ np.linalg.qr(W)[0])[1
 panels["c"].plot(below, "C0-")
 panels["c"].set(yscale="log", xlabel="passes", ylabel="nats below PPCA's log p", title="(c) The linear VAE's bound")
 pictures = np.concatenate([axes[:, :2].T, W.T])
-lesson.images(panels["d"], pictures, 2, "(d) Principal axes; columns of W", xlabel="the same plane, nearly the same axes")
+lesson.images(panels["d"], pictures, 2, "(d) Principal axes; columns of W", xlabel="one plane, nearly the same axes")
 run.picture("c", "d")
 
 # %%
