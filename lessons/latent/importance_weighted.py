@@ -97,7 +97,7 @@ used = [dgm.to_numpy(m.posterior(test).base.loc).var(axis=0) for m in models["on
 log_p = {name: [bound(m, 200, 2) for m in each] for name, each in models.items()}
 elbo = {name: [bound(m, 1, 50) for m in each] for name, each in models.items()}
 ranked = {f"k = {k}": np.sort(variance)[::-1] for k, variance in zip(trials, used, strict=True)}
-lesson.curves(panels["c"], range(1, 17), ranked, (), "lower left", yscale="log", title="(c) Guessed means: variance, by $z_i$")
+lesson.curves(panels["c"], range(1, 17), ranked, (), "lower left", yscale="log", ylim=(1e-7, 3), title="(c) Variance of means")
 for panel, title, values in (("d", "(d) Test log p, nats", log_p), ("f", "(f) Test ELBO, nats", elbo)):
     lesson.curves(panels[panel], trials, values, ("C0o-", "C1s--"), "best", xscale="log", xlabel="k, in training", title=title)
 run.picture("c", "d", "f")
