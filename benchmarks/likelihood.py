@@ -126,6 +126,7 @@ FITS = {  # chosen by the valid rows
         180: Fit((200,), 30, 0.01, 0.3, 20),
         112: Fit((200,), 60, 0.01, 0.03, 20),
         500: Fit((100,), 40, 0.003, 1.0, 20),
+        784: Fit((500,), 20, 0.01, 0.03, 100),
     },
     "MADE": {
         180: Fit((500,), 60, 0.001, 0.3, 20),
@@ -151,12 +152,12 @@ def fitted(model: Autoregressive, fit: Fit, data: Dataset, rng: Any, judges: int
     return best
 
 
-@density("NADE", *DATA[:3])
+@density("NADE", *DATA)
 def nade(data: Dataset, rng: Any) -> Autoregressive:
     """Exact. In a random order."""
     D = data.train.x.shape[1]
     fit = FITS["NADE"][D]
-    return fitted(NADE.init(rng, D, *fit.hidden, random_orders(rng, D, fit.orders)), fit, data, rng)
+    return fitted(NADE.init(rng, D, *fit.hidden, random_orders(rng, D, fit.orders)), fit, data, rng, judges=2000)
 
 
 @density("MADE", *DATA)

@@ -10,7 +10,7 @@ from .compile import compile, eager
 from .nn import Module
 from .storage import load, save
 
-_LAZY_MODULES = ("data", "lesson", "models", "testing")
+_LAZY_MODULES = ("data", "estimators", "lesson", "models", "testing")
 
 
 def __getattr__(name: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import math
 import warnings
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy
 
-from . import checks, trees
+from . import checks, storage, trees
 from .backend import is_array, is_floating
 from .errors import ArgumentError, DomainError, NaNError, ShapeError, kind_text, shape_text
 from .optim import Optimizer
@@ -19,12 +20,18 @@ RESERVED = ("loss", "validation", "validation_step")
 """Names that the log gives a meaning of its own."""
 
 
-def check_arguments(loss: Any, optimizer: Any) -> None:
-    """Of ``minimise`` and ``alternate``."""
+def check_arguments(loss: Any, optimizer: Any, *names: str) -> None:
+    """Of ``minimise`` and ``alternate``; ``names`` of further numbers that the loss is to take."""
     if isinstance(loss, type) or not callable(loss):
         raise ArgumentError(f"train: the loss is a function, loss(model, batch, rng); got {kind_text(loss)}")
     if not isinstance(optimizer, Optimizer):
         raise ArgumentError(f"train: after the loss comes an optimiser, optim.adam(1e-3), called; got {kind_text(optimizer)}")
+    taken = inspect.signature(loss).parameters.values() if names else ()
+    if not any(p.kind is p.VAR_KEYWORD for p in taken) and (odd := set(names) - {p.name for p in list(taken)[3:]}):
+        raise ArgumentError(
+            f"minimise: {storage.text_of(loss)} takes no {', '.join(sorted(odd))}: what is given by name is average, or a "
+            "number of the loss's own, the beta of loss(model, batch, rng, beta)"
+        )
 
 
 def check_model(model: Any) -> None:

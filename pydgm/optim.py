@@ -1,14 +1,14 @@
-"""Optimisers: how a gradient changes a model. Schedules: how the learning rate changes with time.
+"""Optimisers: how a gradient changes a model. Schedules: how the learning rate, or another number, changes with time.
 
 An optimiser is a pair of pure functions: ``memory = opt.init(model)``, then ``model, memory = opt.update(model, gradient,
 memory)``. Nothing is changed in place; models, gradients and memories are trees. Every optimiser *descends*: to climb an
 objective, hand it the gradient of minus the objective. ``weight_decay`` takes that share of the learning rate off all weights
 of two axes or more, but not off biases: w <- w - lr decay w, apart from the gradient (Loshchilov and Hutter 2019).
 
-``learning_rate`` is a number, or a schedule: :class:`linear`, :class:`cosine`, :class:`piecewise`, :class:`warm_up`, or any
-function of the step 0, 1, 2, ..., which counts the updates of its own model. It is part of the compiled step, where a step
-has no known value: written with ``np.cos``, ``np.minimum`` or ``np.where`` it works, with ``math.cos``, ``min`` or ``if`` it
-is refused.
+``learning_rate`` is a number, or a schedule: :class:`linear`, :class:`cosine`, :class:`piecewise`, :class:`warm_up`,
+:class:`cyclical`, or any function of the step 0, 1, 2, ..., which counts the updates of its own model. It is part of the
+compiled step, where a step has no known value: written with ``np.cos``, ``np.minimum`` or ``np.where`` it works, with
+``math.cos``, ``min`` or ``if`` it is refused. A loss can have scheduled numbers, too: :func:`pydgm.train.minimise`.
 """
 
 from __future__ import annotations
@@ -49,12 +49,13 @@ class Memory(NamedTuple):
     second: Tree = None
 
 
-def _rate(learning_rate: Rate, step: float) -> float:
-    """A Python number, which leaves float32 weights float32; a schedule written with NumPy answers in float64."""
-    rate = learning_rate(step) if callable(learning_rate) else learning_rate
-    if callable(learning_rate):
-        checks.number(rate, "the learning rate that the schedule gives", 0.0)
-    return to_float(rate) if is_array(rate) else rate
+def scheduled(value: Rate, step: float, what: str) -> float:
+    """``value`` itself, or what a schedule gives for this step, as a Python number: it leaves float32 weights float32, where a
+    schedule written with NumPy answers in float64."""
+    now = value(step) if callable(value) else value
+    if callable(value):
+        checks.number(now, f"{what} that the schedule gives", 0.0)
+    return to_float(now) if is_array(now) else now
 
 
 def _check(model: Tree, gradient: Tree, memory: Any) -> None:
@@ -89,7 +90,7 @@ def _optimizer(
 
     def update(model: Tree, gradient: Tree, memory: Memory) -> tuple[Tree, Memory]:
         _check(model, gradient, memory)
-        lr = _rate(learning_rate, memory.step)
+        lr = scheduled(learning_rate, memory.step, "the learning rate")
         new, memory = descend(model, gradient, memory, lr)
         if decay:
             new = trees.map(lambda w, before: w - lr * decay * before if getattr(w, "ndim", 0) > 1 else w, new, model)
@@ -193,7 +194,7 @@ def project(optimizer: Optimizer, onto: Callable[[Tree], Tree]) -> Optimizer:
     return Optimizer(optimizer.init, update, f"project({optimizer.name}, {text_of(onto)})")
 
 
-# Schedules: the learning rate of step 0, 1, 2, ...
+# Schedules: the number that belongs to step 0, 1, 2, ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -219,6 +220,22 @@ class cosine(_Ramp):  # noqa: N801
     def __call__(self, step: float) -> Any:
         turned = numpy.cos(math.pi * numpy.minimum(step / self.steps, 1.0))
         return self.end + 0.5 * (self.start - self.end) * (1.0 + turned)
+
+
+@dataclasses.dataclass(frozen=True)
+class cyclical(_Ramp):  # noqa: N801
+    """Again and again, in cycles of ``steps`` steps: from ``start`` to ``end`` in the first ``rise`` of it, on a straight line,
+    then ``end``. For the weight of KL (Fu et al. 2019)."""
+
+    rise: float = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        checks.number(self.rise, "cyclical: rise, a share of the cycle,", 0.0, 1.0)
+
+    def __call__(self, step: float) -> Any:
+        place = step / self.steps - numpy.floor(step / self.steps)
+        return self.start + (self.end - self.start) * numpy.minimum(place / self.rise, 1.0)
 
 
 @dataclasses.dataclass(frozen=True)

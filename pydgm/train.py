@@ -18,18 +18,19 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy
 
-from . import checks, lint, origin, storage, trees
+from . import checks, lint, optim, origin, storage, trees
 from .autodiff import Tensor, value_and_grad
 from .backend import Array, copy, is_array, seen, to_numpy, xp
 from .compile import compile
 from .errors import ArgumentError, DataError, NaNError, caller, kind_text, shape_text
 from .nn.module import Updates, with_states
-from .optim import Optimizer
+from .optim import Optimizer, Rate
 from .random import Generator
 
 Tree = Any
@@ -138,19 +139,24 @@ class Step:
         return State(_own(model), memory, own.state(), average=average)
 
 
-def minimise(loss: Loss, optimizer: Optimizer, average: float | None = None) -> Step:
+def minimise(loss: Loss, optimizer: Optimizer, average: float | None = None, **scheduled: Rate) -> Step:
     """A step down ``loss(model, batch, rng)``: a number, or a number and a dict of further ones to be logged (:data:`Loss`).
 
-    Noise is drawn from ``rng``. With ``average``, 0.999 say, ``state.average`` holds averaged weights.
+    Noise is drawn from ``rng``. With ``average``, 0.999 say, ``state.average`` holds averaged weights. Further numbers that the
+    loss takes are given by name, each a number or a schedule: ``minimise(vae.loss, adam(1e-3), beta=optim.linear(0.0, 1.0,
+    5000))``.
     """
-    lint.check_arguments(loss, optimizer)
+    lint.check_arguments(loss, optimizer, *scheduled)
 
     def update(model: Tree, memory: Tree, batch: tuple[Any, ...], rng: Generator) -> tuple[Tree, Tree, dict[str, Any]]:
-        (value, (numbers, states)), gradient = _gradient(loss, model, lambda model: model, batch[0], rng)
+        now = {name: optim.scheduled(value, memory.step, name) for name, value in scheduled.items()}
+        with_numbers = partial(loss, **now) if now else loss
+        (value, (numbers, states)), gradient = _gradient(with_numbers, model, lambda model: model, batch[0], rng)
         model, memory = optimizer.update(model, gradient, memory)
         return with_states(model, states), memory, {"loss": value, **numbers}
 
-    name = f"minimise {storage.text_of(loss)} by {optimizer.name}"
+    given = "".join(f", {name}={storage.text_of(value)}" for name, value in scheduled.items())
+    name = f"minimise {storage.text_of(loss)}{given} by {optimizer.name}"
     return Step(lambda model, rng: optimizer.init(model), update, name, 1, average)
 
 

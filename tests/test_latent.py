@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import multivariate_normal
 
 import pydgm as dgm
-from pydgm import nn, optim, train, trees
+from pydgm import estimators, nn, optim, train, trees
 from pydgm.bijections import ActNorm, Triangular
 from pydgm.distributions import MultivariateNormal, StandardNormal
 from pydgm.divergences import kl, normal_plane
@@ -21,7 +21,6 @@ from pydgm.models.latent import (
     GaussianMixture,
     GaussianVAE,
     SphericalMixture,
-    estimators,
     inference,
     iwae,
     mixture,
@@ -375,6 +374,30 @@ def test_counts_of_samples_are_counts() -> None:
     for make in (iwae.loss, iwae.doubly_reparameterized):
         with pytest.raises(ArgumentError, match="k"):
             make(0.5)
+
+
+@given(st.integers(0, 2**32), st.floats(0.0, 5.0), st.floats(0.0, 0.5))
+def test_weighed_kl_and_free_nats(seed, beta, free) -> None:
+    """beta sum_i max(free, mean_n KL_ni) - mean log p(x | z), by hand; with 1 and 0 it is minus the mean bound."""
+    model, x = small_images()
+    q = model.posterior(x).base
+    rate = 0.5 * (q.loc**2 + q.scale**2 - 1.0) - np.log(q.scale)
+    expected = model.decode(model.posterior(x).sample(random(seed))).log_prob(x)
+    by_hand = beta * np.maximum(rate.mean(axis=0), free).sum() - expected.mean()
+    assert float(vae.loss(model, x, random(seed), beta, free)) == pytest.approx(by_hand)
+    np.testing.assert_allclose(vae.elbo(model, x, random(seed)), expected - rate.sum(axis=1))
+    assert float(vae.loss(model, x, random(seed))) == pytest.approx(-np.mean(vae.elbo(model, x, random(seed))))
+    encoder = dgm.grad(lambda m: vae.loss(m, x, random(seed), free=100.0))(model).encoder  # all is free: no KL is felt
+    without = dgm.grad(lambda m: vae.loss(m, x, random(seed), beta=0.0))(model).encoder
+    for a, b in zip(trees.leaves(encoder), trees.leaves(without), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-12)
+
+
+def test_weights_of_kl_are_no_less_than_0() -> None:
+    model, x = small_images()
+    for wrong in ({"beta": -1.0}, {"free": -0.1}, {"free": np.inf}):
+        with pytest.raises(DomainError, match="wanted a finite number from 0"):
+            vae.loss(model, x, random(), **wrong)
 
 
 def test_signal_over_noise() -> None:

@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 import scipy.stats
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import pydgm as dgm
@@ -17,7 +17,7 @@ from pydgm import errors, nn, trees
 from pydgm.distributions import Normal, StandardNormal, Uniform
 from pydgm.divergences import normal_plane
 from pydgm.models.adversarial import gan, wgan
-from pydgm.models.latent import VAE, GaussianMixture, estimators, mixture, vae
+from pydgm.models.latent import VAE, GaussianMixture, mixture, vae
 from pydgm.testing import arrays, check_grads
 
 GRID = np.linspace(-12.0, 12.0, 4001)
@@ -193,29 +193,6 @@ def test_the_gradient_of_the_elbo() -> None:
     check_grads(lambda m: dgm.mean(vae.elbo(m, x, random())), [model], order=1)
 
 
-@settings(max_examples=5)
-@given(arrays((2,)), arrays((2,), 0.3, 1.5))
-def test_both_estimators_are_unbiased(mean, scale) -> None:
-    # formula: reparameterised-gradient
-    """r(z) = z1^2 + z1 z2: the gradient of E[r] = m1^2 + s1^2 + m1 m2 is known."""
-    q = Normal(mean, scale)
-
-    def r(z):
-        return z[..., 0] ** 2 + z[..., 0] * z[..., 1]
-
-    exact = np.array([2 * mean[0] + mean[1], mean[0], 2 * scale[0], 0.0])
-    np.testing.assert_allclose(estimators.quadrature(r, q, *normal_plane(100, 8.0)), exact, atol=1e-5)
-    noise = np.random.default_rng(0).standard_normal((40_000, 2))
-    for drawn in (
-        estimators.reparameterized(r, q, noise),
-        estimators.score_function(r, q, noise),
-        estimators.score_function(r, q, noise, baseline=1.5),
-    ):
-        assert drawn.shape == (40_000, 4)
-        error = abs(drawn.mean(axis=0) - exact) / (drawn.std(axis=0) / 200 + 1e-12)
-        assert error[exact != drawn[0]].max(initial=0.0) < 5
-
-
 # Mixtures
 
 
@@ -291,17 +268,6 @@ def test_the_published_schedule() -> None:
     assert passes == 3280
     for first, i in ((0, 0), (10, 1), (40, 2), (130, 3)):
         assert float(rate(first)) == pytest.approx(1e-3 * 10 ** (-i / 7))
-
-
-def test_differences_of_an_expectation_are_its_gradient() -> None:
-    # formula: expectation
-    """E[z^2] for N(m, s^2) has the derivatives 2 m and 2 s."""
-    q = Normal(np.array([[0.7, -1.0]]), np.array([[0.5, 1.5]]))
-    nodes, weights = normal_plane(100, reach=8.0)
-    r = lambda z: dgm.sum(z * z, axis=1)  # noqa: E731
-    np.testing.assert_allclose(estimators.by_differences(r, q, nodes, weights), [1.4, -2.0, 1.0, 3.0], rtol=1e-5)
-    errors_of_means = estimators.relative_errors(np.array([[1.0, 0.0], [3.0, 0.0]] * 8), np.array([2.0, 0.0]), [1, 2])
-    assert errors_of_means == pytest.approx([0.5, 0.0])
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -9,6 +9,7 @@ import pytest
 
 import pydgm as dgm
 from pydgm import data, nn, optim, train, trees
+from pydgm.errors import ArgumentError, DomainError
 
 ROOT = Path(__file__).parents[1]
 X = np.random.default_rng(0).standard_normal((64, 2)).astype("float32")
@@ -192,6 +193,8 @@ def test_schedules() -> None:
     for schedule, values in {
         optim.linear(1.0, 0.0, 10): {0: 1.0, 5: 0.5, 10: 0.0, 99: 0.0},
         optim.cosine(1.0, 0.2, 10): {0: 1.0, 5: 0.6, 10: 0.2, 99: 0.2},
+        optim.cyclical(0.2, 1.0, 20): {0: 0.2, 5: 0.6, 10: 1.0, 99: 1.0},
+        optim.cyclical(0.0, 1.0, 8, rise=1.0): {0: 0.0, 5: 0.625, 10: 0.25, 99: 0.375},
         optim.warm_up(6, 0.6): {0: 0.1, 5: 0.6, 10: 0.6, 99: 0.6},
         optim.warm_up(20, optim.linear(1.0, 0.0, 10)): {0: 0.05, 5: 0.15, 10: 0.0, 99: 0.0},
     }.items():
@@ -210,6 +213,42 @@ def test_schedules_are_compiled_into_the_step(rate) -> None:
     with dgm.eager():
         assert same(train.run(step, state, [(X, Y)] * 12), compiled)
     assert compiled.model.layers[0].weight.dtype == np.float32
+
+
+@pytest.mark.parametrize("beta", [0.5, optim.linear(0.0, 1.0, 8), optim.cyclical(0.0, 2.0, 5), optim.piecewise(0.0, {4: 1.0})])
+def test_a_loss_has_scheduled_numbers(beta) -> None:
+    """They are those of the step that is made: of steps that follow one another, and after a pause; and they are the loss's."""
+
+    def loss(model, batch, rng, beta):
+        return beta * squares(model, batch, rng), {"beta": beta + 0.0 * dgm.mean(batch[0])}
+
+    step = train.minimise(loss, optim.sgd(0.1), beta=beta)
+    state = step.init(mlp(), random())
+    run = train.run(step, state, [(X, Y)] * 12)
+    expected = [float(beta(float(i))) if callable(beta) else beta for i in range(12)]
+    np.testing.assert_allclose(run.log["beta"], expected, atol=1e-7)
+    assert step.compiled.traces == 1
+    assert run.model.layers[0].weight.dtype == np.float32
+    paused = train.run(step, train.run(step, state, [(X, Y)] * 5), [(X, Y)] * 7)
+    assert same(paused.model, run.model)
+    with dgm.eager():
+        assert same(train.run(step, state, [(X, Y)] * 12).model, run.model)
+    weighed = train.minimise(squares, optim.sgd(lambda i: 0.1 * (beta(i) if callable(beta) else beta)))
+    other = train.run(weighed, weighed.init(mlp(), random()), [(X, Y)] * 12)
+    np.testing.assert_allclose(other.model.layers[0].weight, run.model.layers[0].weight, atol=1e-6)
+
+
+def test_scheduled_numbers_that_are_none() -> None:
+    with pytest.raises(ArgumentError, match="takes no betta: what is given by name is average, or"):
+        train.minimise(lambda model, x, rng, beta: 0.0, optim.sgd(0.1), betta=0.5)
+    with pytest.raises(ArgumentError, match="takes no rng"):
+        train.minimise(squares, optim.sgd(0.1), rng=1.0)
+    step = train.minimise(lambda model, x, rng, beta: beta * squares(model, x, rng), optim.sgd(0.1), beta=lambda i: -1.0)
+    state = step.init(mlp(), random())
+    with pytest.raises(DomainError, match="beta that the schedule gives: wanted a finite number from 0"):
+        train.run(step, state, [(X, Y)])
+    with pytest.raises(DomainError, match="cyclical: rise"):
+        optim.cyclical(0.0, 1.0, 10, rise=1.5)
 
 
 def test_weight_decay_shrinks_matrices_and_no_biases() -> None:

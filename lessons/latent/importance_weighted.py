@@ -14,9 +14,9 @@ that does to the bound, to the model, to the encoder, and to the noise of the en
 import numpy as np
 
 import pydgm as dgm
-from pydgm import lesson, optim, train
+from pydgm import estimators, lesson, optim, train
 from pydgm.data import Rows
-from pydgm.models.latent import PPCA, VAE, estimators, iwae, ppca, vae
+from pydgm.models.latent import PPCA, VAE, iwae, ppca, vae
 
 SOURCE = {
     "lecture": "L4, Importance Weighted Autoencoder",

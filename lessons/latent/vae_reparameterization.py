@@ -11,12 +11,14 @@ shown: what this buys (a, b), and what can be learned with it (c to f). With two
 done exactly, so estimates stand beside the truth.
 """
 
+from functools import partial
+
 import numpy as np
 
 import pydgm as dgm
-from pydgm import lesson, nn, optim, train
+from pydgm import estimators, lesson, nn, optim, train, trees
 from pydgm.divergences import normal_plane
-from pydgm.models.latent import VAE, estimators, vae
+from pydgm.models.latent import VAE, vae
 
 SOURCE = {"lecture": "L2, Reparameterization trick; L4", "figure": "the two graphs; Kingma and Welling 2014, Figure 4"}
 run = lesson.start("latent/vae_reparameterization", __doc__, **SOURCE)
@@ -66,11 +68,12 @@ run.picture("c", "d")
 # .. math:: \nabla_\phi E_q[r(z)] = E_\epsilon[\nabla_\phi r(\mu + \sigma \epsilon)] = E_q[(r(z) - b)\, \nabla_\phi \log q(z)]
 #
 # Here r(z) = log p(x | z) for one test image. The first needs the derivative of r, the second only its value: it knows that a
-# sample was good, not in which direction it would have been better. The best constant baseline b helps it. The truth is an
+# sample was good, not in which direction it would have been better. The best constant baseline b helps it. All have the same
+# draws. The truth is an
 # integral over a grid, checked by differences of E_q[r], which know of neither formula.
 
 image, exactly = rng.bernoulli(dgm.asarray(digits.test.x[:1])), nn.double(model)
-q, draws = model.posterior(image).base, rng.normal((run.pick(quick=4000, default=10_000), 2))
+q, times = trees.map(lambda w: w[0, :], model.posterior(image)), run.pick(quick=4000, default=10_000)
 
 
 def reward(z, model=model):
@@ -78,15 +81,15 @@ def reward(z, model=model):
 
 
 # formula: expectation
-exact = dgm.to_numpy(estimators.quadrature(reward, q, *normal_plane(200)))
-differences = estimators.by_differences(lambda z: reward(z, exactly), q, *normal_plane(60))
-b = estimators.best_baseline(reward, q, draws)
+exact = dgm.to_numpy(estimators.quadrature(reward, q.base, *normal_plane(200)))
+differences = estimators.by_differences(lambda z: reward(z, exactly), q.base, *normal_plane(60))
+b = estimators.best_baseline(reward, q, dgm.random.Generator(run.seed), times)
 baselines = {"score function, best b": b, "score function": 0.0, "twice b": 2.0 * b}
-estimates = {name: estimators.score_function(reward, q, draws, at) for name, at in baselines.items()}
+ways = {name: partial(estimators.score_function, reward, baseline=at) for name, at in baselines.items()}
 # formula: reparameterise, reparameterised-gradient
-estimates = {"reparameterised": estimators.reparameterized(reward, q, draws), **estimates}
-estimates = {name: dgm.to_numpy(each) for name, each in estimates.items()}
-sizes = [n for n in (1, 3, 10, 30, 100, 300, 1000) if draws.shape[0] // n >= 10]
+ways = {"reparameterised": partial(estimators.reparameterized, reward), **ways}
+estimates = {name: dgm.to_numpy(estimators.draws(way, q, dgm.random.Generator(run.seed), times)) for name, way in ways.items()}
+sizes = [n for n in (1, 3, 10, 30, 100, 300, 1000) if times // n >= 10]
 errors = {name: estimators.relative_errors(each, exact, sizes) for name, each in list(estimates.items())[:3]}
 lesson.curves(panels["b"], sizes, errors, ("C0o-", "C1s--", "C4^:"), xscale="log", yscale="log", ylabel="relative error")
 panels["b"].set(ylim=(0.03, 5e4), xlabel="samples in the mean", title="(b) Same mean, other variances")

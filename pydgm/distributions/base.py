@@ -51,6 +51,11 @@ class Distribution(Module):
         return 0
 
     @property
+    def reparameterized(self) -> bool:
+        """Whether ``sample`` is differentiable in all parameters."""
+        return False
+
+    @property
     def shape(self) -> Shape:
         """(\\*batch, \\*event): the shape of a draw."""
         raise NotImplementedError(f"{type(self).__name__} has no shape")
@@ -82,6 +87,10 @@ class Independent(Distribution):
     @property
     def event_ndim(self) -> int:
         return int(self.base.event_ndim) + self.dims
+
+    @property
+    def reparameterized(self) -> bool:
+        return bool(self.base.reparameterized)
 
     @property
     def shape(self) -> Shape:
@@ -185,6 +194,10 @@ class Transformed(Distribution):
     @property
     def event_ndim(self) -> int:
         return 1
+
+    @property
+    def reparameterized(self) -> bool:
+        return bool(self.base.reparameterized)
 
     @property
     def shape(self) -> Shape:

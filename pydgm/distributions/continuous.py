@@ -24,6 +24,10 @@ class Normal(Distribution):
         checks.positive(self.scale, "Normal: scale, a standard deviation,")
 
     @property
+    def reparameterized(self) -> bool:
+        return True
+
+    @property
     def shape(self) -> Shape:
         return shape_of(self.loc, self.scale)
 
@@ -57,6 +61,10 @@ class Uniform(Distribution):
         checks.positive(seen(self.high) - seen(self.low), "Uniform: high - low")
 
     @property
+    def reparameterized(self) -> bool:
+        return True
+
+    @property
     def shape(self) -> Shape:
         return shape_of(self.low, self.high)
 
@@ -82,6 +90,10 @@ class StandardNormal(Distribution):
 
     def __post_init__(self) -> None:
         checks.count(self.size, "StandardNormal: size")
+
+    @property
+    def reparameterized(self) -> bool:
+        return True
 
     @property
     def event_ndim(self) -> int:
@@ -116,6 +128,10 @@ class MultivariateNormal(Distribution):
         checks.array(self.L, "MultivariateNormal: L")
         if self.L.ndim < 2 or self.loc.ndim < 1 or tuple(self.L.shape[-2:]) != (self.loc.shape[-1],) * 2:
             raise ShapeError(f"MultivariateNormal: wanted (..., d) and (..., d, d), got {shape_text((self.loc, self.L))}")
+
+    @property
+    def reparameterized(self) -> bool:
+        return True
 
     @property
     def event_ndim(self) -> int:

@@ -215,6 +215,10 @@ class GumbelSoftmax(Distribution):
             raise ShapeError(f"GumbelSoftmax: one temperature for all, got {shape_text(self.temperature)}")
 
     @property
+    def reparameterized(self) -> bool:
+        return True
+
+    @property
     def event_ndim(self) -> int:
         return 1
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
 LIST = Path(__file__).with_name("wrong_models.txt")
-GENERATED = ("models/", "distributions/", "divergences.py")
+GENERATED = ("models/", "distributions/", "divergences.py", "estimators.py")
 
 
 class WrongModel(NamedTuple):

@@ -1,6 +1,6 @@
 """Latent variable models: what is seen comes from what is not."""
 
-from . import estimators, inference, iwae, mixture, ppca, vae
+from . import inference, iwae, mixture, ppca, vae
 from .mixture import GaussianMixture, KernelDensity, SphericalMixture
 from .ppca import PPCA
 from .vae import VAE, GaussianVAE
@@ -12,7 +12,6 @@ __all__ = [
     "GaussianVAE",
     "KernelDensity",
     "SphericalMixture",
-    "estimators",
     "inference",
     "iwae",
     "mixture",

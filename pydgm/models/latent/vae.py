@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy
 
 from ... import autodiff as ad
+from ... import checks
 from ...backend import Array, asarray, chunks, is_array, zeros
 from ...distributions import Bernoulli, Independent, Normal, StandardNormal
 from ...distributions.base import as_floats, log
@@ -145,9 +146,16 @@ def manifold(model: VAE, n: int) -> Array:
 
 def elbo(model: VAE, x: Array, rng: Generator) -> Array:
     """One-sample estimate of the bound for each image, reparameterised: (n,), in nats. The KL term is exact."""
-    q = model.posterior(x)
+    expected, rate = terms(model, x, rng)
     # formula: elbo, jensen
-    return model.decode(q.sample(rng)).log_prob(x) - kl(q, model.prior)
+    return expected - ad.sum(rate, axis=1)
+
+
+def terms(model: VAE, x: Array, rng: Generator) -> tuple[Array, Array]:
+    """What the bound is made of: log p(x | z) at one sample of q for each image, (n,), and KL(q(z_i | x) || p(z_i)) for each
+    latent number, (n, latent), in nats."""
+    q = model.posterior(x)
+    return model.decode(q.sample(rng)).log_prob(x), kl(q.base, Normal())
 
 
 def burda_schedule(steps: int, stages: int = 8) -> tuple[Rate, int]:
@@ -156,10 +164,20 @@ def burda_schedule(steps: int, stages: int = 8) -> tuple[Rate, int]:
     return piecewise(1e-3, begins), (3**stages - 1) // 2
 
 
-def loss(model: VAE, x: Array, rng: Generator) -> Array:
-    """-mean ELBO of the rows of ``x``, in nats."""
+def loss(model: VAE, x: Array, rng: Generator, beta: float = 1.0, free: float = 0.0) -> Array:
+    """-mean ELBO of the rows of ``x``, in nats; with other numbers than 1 and 0, no bound, but
+
+        beta sum_i max(free, mean KL(q(z_i | x) || p(z_i))) - mean log p(x | z).
+
+    ``beta`` weighs KL: over 1, the beta-VAE (Higgins et al. 2017); risen from 0, by a schedule, so that the decoder learns to
+    use z before z has its price (Bowman et al. 2016; Fu et al. 2019). ``free`` nats of each latent number cost no more than
+    none (Kingma et al. 2016).
+    """
+    checks.number(beta, "vae.loss: beta", 0.0)
+    checks.number(free, "vae.loss: free", 0.0)
+    expected, rate = terms(model, x, rng)
     # formula: decoder-gradient
-    return -ad.mean(elbo(model, x, rng))
+    return beta * ad.sum(ad.maximum(ad.mean(rate, axis=0), free)) - ad.mean(expected)
 
 
 def log_weights(model: VAE, x: Array, k: int, rng: Generator) -> Array:
