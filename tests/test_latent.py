@@ -393,6 +393,52 @@ def test_weighed_kl_and_free_nats(seed, beta, free) -> None:
         np.testing.assert_allclose(a, b, atol=1e-12)
 
 
+@given(st.integers(0, 2**32))
+def test_a_turned_latent_space(seed) -> None:
+    """p(x, z) at z is the turned model's at R z; its guess is the factorised Gaussian nearest to the turned one."""
+    model, x = small_images()
+    R = np.linalg.qr(np.random.default_rng(seed).standard_normal((2, 2)))[0]
+    turned, z = vae.Turned.of(model, R), random(seed).normal((5, 3, 2), "float64")
+    np.testing.assert_allclose(turned.log_joint(x, z @ R.T), model.log_joint(x, z), atol=1e-10)
+    q, guess = model.posterior(x).base, turned.posterior(x).base
+    exact = [
+        MultivariateNormal(R @ m, np.linalg.cholesky(R @ np.diag(s**2) @ R.T)) for m, s in zip(q.loc, q.scale, strict=True)
+    ]
+
+    def distance(loc, scale) -> float:
+        return sum(float(kl(MultivariateNormal(m, np.diag(s)), p)) for m, s, p in zip(loc, scale, exact, strict=True))
+
+    best = distance(guess.loc, guess.scale)
+    for change in (1e-3, -1e-3):
+        for axis in np.eye(2):
+            assert distance(guess.loc + change * axis, guess.scale) > best
+            assert distance(guess.loc, guess.scale * (1.0 + change * axis)) > best
+    exactly = vae.Turned.of(model, np.eye(2)).posterior(x).base
+    np.testing.assert_allclose(exactly.scale, q.scale)
+    with pytest.raises(DomainError, match="not orthogonal"):
+        vae.Turned.of(model, 2.0 * R)
+    with pytest.raises(ShapeError, match="R"):
+        vae.Turned.of(model, np.eye(3))
+    with pytest.raises(ArgumentError, match="wanted a VAE"):
+        vae.Turned.of(GaussianVAE.init(random(), 3, (), 2), R)
+
+
+def test_many_at_once() -> None:
+    """A stack of VAEs has the mean of their losses, free nats being each one's own."""
+    models = [VAE.init(random(i), 5, (4,), 2) for i in range(3)]
+    x = dgm.asarray(np.random.default_rng(0).integers(0, 2, (3, 6, 5)).astype("float32"))
+    noise = [m.posterior(x[i]).sample(random(7)) for i, m in enumerate(models)]
+    many = nn.stack(models)
+    assert many.prior.size == 2
+    q = many.posterior(x)
+    rate = 0.5 * (q.base.loc**2 + q.base.scale**2 - 1.0) - np.log(q.base.scale)
+    free = np.maximum(rate.mean(axis=1), 0.1).sum(axis=1).mean()
+    expected = np.mean(many.decode(q.sample(random(3))).log_prob(x))
+    assert float(vae.loss(many, x, random(3), beta=2.0, free=0.1)) == pytest.approx(2.0 * free - expected, rel=1e-5)
+    assert vae.elbo(many, x, random(3)).shape == (3, 6)
+    assert len(noise) == 3
+
+
 def test_weights_of_kl_are_no_less_than_0() -> None:
     model, x = small_images()
     for wrong in ({"beta": -1.0}, {"free": -0.1}, {"free": np.inf}):

@@ -210,3 +210,93 @@ def test_what_cannot_be_measured_is_refused(name) -> None:
     do, error, said = REFUSED[name]
     with pytest.raises(error, match=said):
         do(normal(0, 9, 2))
+
+
+# Disentanglement
+
+
+@given(st.integers(0, 10_000), st.integers(1, 4), st.integers(2, 5))
+def test_mutual_information_by_its_definition(seed, latent, values) -> None:
+    """H(v) - H(v | z), from counts; codes that are symbols have a bin each."""
+    rng = np.random.default_rng(seed)
+    z, v = rng.integers(0, 4, (60, latent)), rng.integers(0, values, (60, 2))
+    z[:2] = [[0], [3]]  # their range
+    information = metrics.mutual_information(z, v, bins=4)
+    for j in range(latent):
+        for k in range(2):
+            groups = [v[z[:, j] == symbol, k] for symbol in range(4)]
+            left = sum(len(group) / 60 * scipy.stats.entropy(np.bincount(group)) for group in groups if len(group))
+            expected = scipy.stats.entropy(np.bincount(v[:, k])) - left
+            assert information[j, k] == pytest.approx(expected, abs=1e-12)
+    np.testing.assert_allclose(metrics.entropies(v), [scipy.stats.entropy(np.bincount(each)) for each in v.T])
+
+
+@given(st.integers(0, 10_000), st.permutations(range(3)))
+def test_codes_that_are_the_factors(seed, order) -> None:
+    """In any order, scaled, mirrored: both measures are 1. Twice over, or turned by 45 degrees, MIG is less."""
+    rng = np.random.default_rng(seed)
+    factors = np.array(list(itertools.product(range(3), range(4), range(5))))
+    scale = rng.uniform(0.1, 10.0, 3) * rng.choice([-1, 1], 3)
+    codes = (factors * scale)[:, order]
+    np.testing.assert_allclose(metrics.mutual_information_gap(codes, factors), 1.0)
+    assert metrics.factor_vae_score(codes, factors, random(seed), 100, least=0.0) == 1.0
+    twice = np.concatenate([codes, 2.0 * codes[:, :1] + 1.0], axis=1)
+    gaps = metrics.mutual_information_gap(twice, factors)
+    assert gaps[order[0]] == pytest.approx(0.0, abs=1e-12)
+    assert np.delete(gaps, order[0]).min() == pytest.approx(1.0)
+    turned = (factors / factors.std(axis=0))[:, 1:] @ np.array([[1.0, 1.0], [-1.0, 1.0]])
+    assert metrics.mutual_information_gap(turned, factors)[1:].max() < 0.3
+    assert metrics.factor_vae_score(turned, factors, random(seed), 100, 16) < 0.85
+
+
+def test_codes_that_know_nothing() -> None:
+    factors = np.array(list(itertools.product(range(3), range(4), range(5), range(20))))[:, :3]
+    noise = normal(0, len(factors), 6)
+    assert metrics.mutual_information_gap(noise, factors).max() < 0.03
+    assert metrics.mutual_information(noise, factors).mean() == pytest.approx(19 * 3 / 2 / len(factors), rel=0.3)  # chance
+    assert metrics.factor_vae_score(noise, factors, random()) < 0.45
+    constant = np.zeros((len(factors), 2))
+    assert metrics.mutual_information_gap(constant, factors).max() == 0.0
+    assert metrics.factor_vae_score(constant, factors, random()) == pytest.approx(1 / 3)
+    faint = np.concatenate([factors.astype(float), 1e-4 * normal(1, len(factors), 1)], axis=1)
+    assert metrics.factor_vae_score(faint, factors, random()) == 1.0  # what is hardly used has no vote
+
+
+def test_what_codes_and_factors_cannot_be() -> None:
+    z, v = normal(0, 10, 2), np.arange(10)[:, None] % 3
+    for codes, factors, error in (
+        (z[:9], v, ShapeError),
+        (z, v[:, 0], ShapeError),
+        (z, v + 0.5, DomainError),
+        (z, v - 1, DomainError),
+        (np.full((10, 2), np.nan), v, DomainError),
+        (z, 0 * v, DomainError),
+        (z[:, :1], v, DomainError),
+    ):
+        with pytest.raises(error):
+            metrics.mutual_information_gap(codes, factors)
+
+
+def test_sprites_are_what_their_factors_say() -> None:
+    """All combinations, each once, no two alike; where they lie, how large they are, how they are turned."""
+    sprites = data.sprites()
+    assert len({picture.tobytes() for picture in sprites.x}) == len(sprites.x) == 3 * 3 * 4 * 36
+    assert len({tuple(row) for row in sprites.factors}) == len(sprites.x)
+    assert (sprites.x.min(), sprites.x.max()) == (0.0, 1.0)
+    ink, place = sprites.x.reshape(-1, 12, 12), np.arange(12) - 5.5
+    weight = ink.sum(axis=(1, 2))
+    middle = np.stack([(ink.sum(axis=1) @ place) / weight, (ink.sum(axis=2) @ place) / weight], axis=1)
+    shape, size, turn, *xy = sprites.factors.T
+    assert np.abs(middle - (np.stack(xy, axis=1) - 2.5) * 0.8).max() < 0.5
+    for k in range(3):  # each shape grows with its size, and a turn leaves its ink as it is
+        by_size = [weight[(shape == k) & (size == s)] for s in range(3)]
+        assert by_size[0].max() < by_size[1].min()
+        assert by_size[1].max() < by_size[2].min()
+        assert all(each.std() < 0.06 * each.mean() for each in by_size)
+    square = ink[(shape == 0) & (size == 2) & (turn == 0) & (xy[0] == 0) & (xy[1] == 0)][0]
+    np.testing.assert_allclose(square, square.T, atol=0.1)
+    ellipse = ink[(shape == 1) & (size == 2) & (turn == 0) & (xy[0] == 3) & (xy[1] == 3)][0]
+    assert ellipse.any(axis=0).sum() > ellipse.any(axis=1).sum()  # it lies, until it is turned
+    for wrong in ({"side": 4}, {"places": 1}, {"places": 2.5}):
+        with pytest.raises((ArgumentError, DomainError)):
+            data.sprites(**wrong)

@@ -7,6 +7,7 @@ from .glyphs import ALPHABETS, glyphs
 from .omniglot import omniglot
 from .registry import SETS, load
 from .sentences import Sentences, but_sentences, cr, generated_sentences, mr, sst2
+from .sprites import Sprites, sprites
 from .toys import bars_and_stripes, checkerboard, grid_of_gaussians, moons, ring_of_gaussians, rings, swiss_roll
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Fresh",
     "Rows",
     "Sentences",
+    "Sprites",
     "bars_and_stripes",
     "binarized_mnist",
     "but_sentences",
@@ -34,6 +36,7 @@ __all__ = [
     "omniglot",
     "ring_of_gaussians",
     "rings",
+    "sprites",
     "sst2",
     "swiss_roll",
     "uci_binary",

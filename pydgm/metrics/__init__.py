@@ -1,5 +1,6 @@
 """Measures: how likely data are under a model, what samples are worth, and how sure one can be of a mean."""
 
+from .disentanglement import entropies, factor_vae_score, mutual_information, mutual_information_gap
 from .distances import frechet_distance, frechet_normal, mmd, sliced_wasserstein, wasserstein
 from .intervals import mean_interval
 from .likelihood import Likelihood, likelihood
@@ -21,6 +22,8 @@ __all__ = [
     "TwoSamples",
     "classifier_test",
     "density_modes",
+    "entropies",
+    "factor_vae_score",
     "frechet_distance",
     "frechet_normal",
     "inception_score",
@@ -29,6 +32,8 @@ __all__ = [
     "mmd",
     "mmd_test",
     "modes",
+    "mutual_information",
+    "mutual_information_gap",
     "neighbour_correlation",
     "precision_recall",
     "sliced_wasserstein",

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -17,12 +18,13 @@ import numpy
 
 from ... import autodiff as ad
 from ... import checks
-from ...backend import Array, asarray, chunks, is_array, zeros
+from ...backend import Array, asarray, chunks, eye, is_array, zeros
 from ...distributions import Bernoulli, Independent, Normal, StandardNormal
 from ...distributions.base import as_floats, log
 from ...divergences import kl, plane
+from ...errors import ArgumentError, DomainError, kind_text
 from ...metrics.likelihood import Likelihood, bound
-from ...nn import MLP, Module
+from ...nn import MLP, Module, static
 from ...optim import Rate, piecewise
 from ...random import Generator
 
@@ -50,7 +52,7 @@ class VAE(Module):
     def prior(self) -> StandardNormal:
         """p(z) = N(0, I)."""
         # formula: decoder
-        return StandardNormal(self.decoder.layers[0].weight.shape[0])
+        return StandardNormal(self.decoder.layers[0].weight.shape[-2])
 
     def posterior(self, x: Array) -> Independent:
         """q(z | x): (n, pixels) -> n Normals of vectors (latent,)."""
@@ -135,6 +137,34 @@ class GaussianVAE(VAE):
         return -0.5 * squares / sigma**2 - x.shape[1] * (log(sigma) + 0.5 * math.log(2.0 * math.pi))
 
 
+class Turned(VAE):
+    """A VAE with its latent space turned, z' = R z, R orthogonal: the same p(x), since N(0, I) looks the same from all sides.
+
+    The guesses stay factorised, and a turned Gaussian is not: ``posterior`` is the factorised one that is nearest to it, in
+    KL(q' || q), with mean R mu and precisions sum_j R_ij^2 / sigma_j^2.
+    """
+
+    R: Array = static()  # (latent, latent), not trained
+
+    @classmethod
+    def of(cls, model: VAE, R: Array) -> Turned:
+        """``model`` turned by ``R`` (latent, latent). Raises :class:`~pydgm.errors.DomainError` where R is not orthogonal."""
+        if type(model) is not VAE:
+            raise ArgumentError(f"Turned: wanted a VAE, got {kind_text(model)}")
+        checks.width(R, model.prior.size, "Turned: R")
+        if float(ad.max(ad.abs(R @ ad.matrix_transpose(R) - eye(R.shape[0], R)))) > 1e-3:
+            raise DomainError("Turned: R is not orthogonal, R R' is not I: numpy.linalg.qr(numbers)[0] is")
+        first, *others = model.decoder.layers
+        decoder = replace(model.decoder, layers=(replace(first, weight=R @ first.weight), *others))
+        return cls(model.encoder, decoder, R)
+
+    def posterior(self, x: Array) -> Independent:
+        """The nearest factorised guess: (n, pixels) -> n Normals of vectors (latent,)."""
+        q = super().posterior(x).base
+        back = ad.matrix_transpose(self.R)
+        return Independent(Normal(q.loc @ back, 1.0 / ad.sqrt((1.0 / ad.square(q.scale)) @ ad.square(back))), 1)
+
+
 def manifold(model: VAE, n: int) -> Array:
     """What the decoder makes of n x n latent points, at equal quantiles of the prior: (n^2, pixels), row by row from the top.
 
@@ -148,7 +178,7 @@ def elbo(model: VAE, x: Array, rng: Generator) -> Array:
     """One-sample estimate of the bound for each image, reparameterised: (n,), in nats. The KL term is exact."""
     expected, rate = terms(model, x, rng)
     # formula: elbo, jensen
-    return expected - ad.sum(rate, axis=1)
+    return expected - ad.sum(rate, axis=-1)
 
 
 def terms(model: VAE, x: Array, rng: Generator) -> tuple[Array, Array]:
@@ -177,7 +207,7 @@ def loss(model: VAE, x: Array, rng: Generator, beta: float = 1.0, free: float = 
     checks.number(free, "vae.loss: free", 0.0)
     expected, rate = terms(model, x, rng)
     # formula: decoder-gradient
-    return beta * ad.sum(ad.maximum(ad.mean(rate, axis=0), free)) - ad.mean(expected)
+    return beta * ad.mean(ad.sum(ad.maximum(ad.mean(rate, axis=-2), free), axis=-1)) - ad.mean(expected)
 
 
 def log_weights(model: VAE, x: Array, k: int, rng: Generator) -> Array:
