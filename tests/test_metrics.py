@@ -300,3 +300,45 @@ def test_sprites_are_what_their_factors_say() -> None:
     for wrong in ({"side": 4}, {"places": 1}, {"places": 2.5}):
         with pytest.raises((ArgumentError, DomainError)):
             data.sprites(**wrong)
+
+
+# Pictures
+
+
+@given(st.floats(-1.0, 1.0), st.floats(-2.0, 2.0), st.floats(-2.0, 2.0))
+def test_middle_and_slant_of_a_sheared_blot(shear, right, down) -> None:
+    place = np.arange(28) - 13.5
+    y, x = np.meshgrid(place - down, place - right, indexing="ij")
+    image = np.exp(-0.5 * ((x + shear * y) ** 2 / 2.0 + y**2 / 4.0)).reshape(1, -1)
+    np.testing.assert_allclose(metrics.middle(image), [[right, down]], atol=1e-3)
+    np.testing.assert_allclose(metrics.slant(image), [shear], atol=1e-2)
+    for wrong in (np.zeros((1, 784)), image - 0.5):
+        with pytest.raises(DomainError, match="ink"):
+            metrics.middle(wrong)
+
+
+@given(st.integers(0, 10_000))
+def test_the_nearest_row(seed) -> None:
+    known, x = normal(seed, 30, 4), normal(seed + 1, 1100, 4)
+    expected = np.linalg.norm(x[:, None] - known, axis=2).argmin(axis=1)
+    np.testing.assert_array_equal(metrics.nearest(x, known), expected)
+
+
+def test_by_hand_and_in_type() -> None:
+    """As it was, smaller; and the same digit in the same type, somewhere else."""
+    digits = data.glyphs(200, 50, alphabets=["digits"]).train
+    pairs = data.by_hand_and_in_type(digits, 3)
+    assert pairs.x.shape == (len(digits), 2, 196)
+    assert pairs.x.dtype == np.float32
+    np.testing.assert_allclose(pairs.x[0, 0].reshape(14, 14)[3, 4], digits.x[0].reshape(28, 28)[6:8, 8:10].mean(), rtol=1e-5)
+    typed, where = pairs.x[:, 1], metrics.middle(pairs.x[:, 1], 14)
+    for k in range(10):
+        same = where[pairs.labels == k]
+        assert np.ptp(same[:, 0]) > 1.5
+        assert np.ptp(same[:, 0]) < 4.1
+        assert np.ptp(same[:, 1]) < 0.2
+        assert np.ptp(typed[pairs.labels == k].sum(axis=1)) < 0.1 * typed[pairs.labels == k].sum(axis=1).mean()
+    assert (data.by_hand_and_in_type(digits, 3).x == pairs.x).all()
+    assert (data.by_hand_and_in_type(digits, 4).x != pairs.x).any()
+    with pytest.raises(ValueError, match="without labels"):
+        data.by_hand_and_in_type(data.Rows(digits.x))

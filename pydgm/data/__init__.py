@@ -3,7 +3,7 @@
 from ..errors import DataError
 from .dataset import Batches, Dataset, Fresh, Rows
 from .files import binarized_mnist, find, mnist, uci_binary
-from .glyphs import ALPHABETS, glyphs
+from .glyphs import ALPHABETS, by_hand_and_in_type, glyphs
 from .omniglot import omniglot
 from .registry import SETS, load
 from .sentences import Sentences, but_sentences, cr, generated_sentences, mr, sst2
@@ -23,6 +23,7 @@ __all__ = [
     "bars_and_stripes",
     "binarized_mnist",
     "but_sentences",
+    "by_hand_and_in_type",
     "checkerboard",
     "cr",
     "find",

@@ -103,6 +103,23 @@ def _draw(rng: numpy.random.Generator, n: int, characters: str) -> tuple[Bitmap,
     return images.reshape(n, 784), labels
 
 
+def by_hand_and_in_type(digits: Rows, seed: int = 0) -> Rows:
+    """Two views of each digit of ``digits``, 28 x 28: as it is, in 14 x 14 pixels, and in type beside it, (n, 2, 196).
+
+    All type is in one typeface, ten pixels high, moved to the left or the right by up to two pixels at random, so that the two
+    views share which digit it is, and nothing else. Raises ``ImportError`` without matplotlib.
+    """
+    if digits.labels is None:
+        raise ValueError("by_hand_and_in_type: rows without labels: which digits are to be set in type?")
+    bitmaps, faces = _templates(ALPHABETS["digits"])
+    which, pixel, high = numpy.array([faces[k][0] for k in digits.labels]), (numpy.arange(28) - 13.5) / 2.0, 10.0  # half pixels
+    shift = numpy.random.default_rng(seed).uniform(-2.0, 2.0, (len(digits), 1, 1))
+    y = numpy.broadcast_to((pixel[None, :, None] / high + 0.5) * _TEMPLATE - 0.5, (len(digits), 28, 1))
+    typeset = _bilinear(bitmaps, which, y, ((pixel - shift) / high + 0.5) * _TEMPLATE - 0.5)
+    views = numpy.stack([digits.x.reshape(-1, 28, 28), typeset], axis=1).reshape(-1, 2, 14, 2, 14, 2).mean(axis=(3, 5))
+    return Rows(views.reshape(-1, 2, 196).astype("float32"), digits.labels)
+
+
 def glyphs(n_train: int = 10_000, n_test: int = 2_000, seed: int = 0, alphabets: Sequence[str] = tuple(ALPHABETS)) -> Dataset:
     """Images of the characters of ``alphabets``; a label is a character's position in their characters put together.
 

@@ -9,9 +9,12 @@ from .samples import (
     PrecisionRecall,
     density_modes,
     inception_score,
+    middle,
     modes,
+    nearest,
     neighbour_correlation,
     precision_recall,
+    slant,
 )
 from .two_samples import TwoSamples, classifier_test, mmd_test
 
@@ -29,13 +32,16 @@ __all__ = [
     "inception_score",
     "likelihood",
     "mean_interval",
+    "middle",
     "mmd",
     "mmd_test",
     "modes",
     "mutual_information",
     "mutual_information_gap",
+    "nearest",
     "neighbour_correlation",
     "precision_recall",
+    "slant",
     "sliced_wasserstein",
     "wasserstein",
 ]

@@ -88,6 +88,34 @@ def density_modes(image: Any) -> int:
     return int(((middle > numpy.max(around, axis=0)) & (middle > 0.05 * x.max())).sum())
 
 
+def nearest(images: Any, known: Any) -> numpy.ndarray[Any, Any]:
+    """Of each row of ``images`` (n, d) which row of ``known`` (m, d) is nearest to it, (n,): ``labels[nearest(x, known)]``."""
+    images, known = rows("nearest", images, known)
+    return numpy.concatenate([squared_distances(images[i : i + 500], known).argmin(axis=1) for i in range(0, len(images), 500)])
+
+
+def middle(images: Any, side: int = 28) -> numpy.ndarray[Any, Any]:
+    """Where the ink of square images (n, side^2) lies, (n, 2): to the right and downwards of the image's middle, in pixels."""
+    ink, place = _ink(images, side)
+    return numpy.stack([ink.sum(axis=1) @ place, ink.sum(axis=2) @ place], axis=1)
+
+
+def slant(images: Any, side: int = 28) -> numpy.ndarray[Any, Any]:
+    """How far the ink of square images (n, side^2) moves to the right for each pixel upwards, (n,): a regression on height."""
+    ink, place = _ink(images, side)
+    right, down = (place - m[:, None] for m in middle(images, side).T)
+    slope: numpy.ndarray[Any, Any] = numpy.einsum("nyx,ny,nx->n", ink, down, right) / numpy.einsum("nyx,ny->n", ink, down**2)
+    return -slope
+
+
+def _ink(images: Any, side: int) -> tuple[numpy.ndarray[Any, Any], numpy.ndarray[Any, Any]]:
+    x = numpy.asarray(to_numpy(images), "float64").reshape(-1, side, side)
+    all_of_it = x.sum(axis=(1, 2), keepdims=True)
+    if not (x.min() >= 0.0 and all_of_it.min() > 0.0):
+        raise DomainError("wanted images with ink, 0 where there is none: some are empty, or below 0")
+    return x / all_of_it, numpy.arange(side) - (side - 1) / 2
+
+
 def neighbour_correlation(images: Any, side: int = 28) -> float:
     """The correlation of pixels and the pixel to their right, over square images (n, side^2): strokes have it, noise not."""
     x = numpy.asarray(to_numpy(images), "float64").reshape(-1, side, side)

@@ -1,7 +1,8 @@
 """Latent variable models: what is seen comes from what is not."""
 
-from . import inference, iwae, mixture, ppca, vae
+from . import inference, iwae, mixture, multimodal, ppca, vae
 from .mixture import GaussianMixture, KernelDensity, SphericalMixture
+from .multimodal import Multimodal, product_of_experts
 from .ppca import PPCA
 from .vae import VAE, GaussianVAE
 
@@ -11,10 +12,13 @@ __all__ = [
     "GaussianMixture",
     "GaussianVAE",
     "KernelDensity",
+    "Multimodal",
     "SphericalMixture",
     "inference",
     "iwae",
     "mixture",
+    "multimodal",
     "ppca",
+    "product_of_experts",
     "vae",
 ]
