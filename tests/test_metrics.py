@@ -258,8 +258,11 @@ def test_codes_that_know_nothing() -> None:
     constant = np.zeros((len(factors), 2))
     assert metrics.mutual_information_gap(constant, factors).max() == 0.0
     assert metrics.factor_vae_score(constant, factors, random()) == pytest.approx(1 / 3)
-    faint = np.concatenate([factors.astype(float), 1e-4 * normal(1, len(factors), 1)], axis=1)
-    assert metrics.factor_vae_score(faint, factors, random()) == 1.0  # what is hardly used has no vote
+    faint = factors * np.array([1e-4, 1.0, 1.0])
+    assert metrics.factor_vae_score(faint, factors, random()) < 0.9  # what is hardly used has no vote
+    assert metrics.factor_vae_score(faint, factors, random(), least=0.0) == 1.0
+    noisy = (factors + 0.05 * normal(1, *factors.shape)) * np.array([0.01, 1.0, 100.0])  # each in units of its own
+    assert metrics.factor_vae_score(noisy, factors, random(), least=0.0) == 1.0
 
 
 def test_what_codes_and_factors_cannot_be() -> None:

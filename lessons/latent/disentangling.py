@@ -91,7 +91,8 @@ run.picture("b", "c")
 # %%
 # Traversals
 # ----------
-# One latent number goes from -2 to 2, the others stay. Where it stands for a factor, one thing changes.
+# One latent number goes from -2 to 2, the others stay. Where it stands for a factor, one thing changes. This is the run with
+# the greatest MIG, chosen by factors that nobody knows in earnest.
 
 q = best.posterior(x).base
 order = np.argsort(-dgm.to_numpy(dgm.mean(kl(q, Normal()), axis=0)))[:5]
@@ -144,7 +145,7 @@ if run.mode != "quick":
     run.claim("FactorVAE's score, less by", score[2].mean() - score[3].mean(), ">=", 0.1)
 run.claim("turned: log p(x, z), largest distance, nats", dgm.max(dgm.abs(apart)), "<=", 0.001)
 run.claim("turned: MIG, share left, mean of ten", np.mean(gap_turned) / gap[at].max(), "<=", 0.75)
-run.claim("turned: ELBO, less by, nats", elbo - elbo_turned, ">=", 1.0)
+run.claim("turned: ELBO, less by, nats", elbo - elbo_turned, "within", (1.0, 5.0))
 
 # %%
 # What to try next
