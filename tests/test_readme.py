@@ -77,7 +77,7 @@ def test_the_readmes_code_runs() -> None:
 
 def test_the_guides_code_runs(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert len(code_of(GUIDE)) == 8
+    assert len(code_of(GUIDE)) == 9
     space = run(GUIDE)
     space["test_swish"]()
     (program,) = code_of(GUIDE, "text")
