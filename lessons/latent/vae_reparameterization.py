@@ -54,12 +54,11 @@ batches = digits.train.batches(rng, 128, passes=often + often // 2)[: run.pick(q
 step = train.minimise(loss, optim.adam(optim.linear(3e-3, 0.0, len(batches))))
 model = run.train(step, step.init(VAE.init(rng, hidden=(256, 128), latent=2), rng), batches, "training").model
 
-panels["c"].imshow(lesson.tiles(vae.manifold(model, 15), 15))
-panels["c"].set(xticks=[], yticks=[], xlabel="$z_1$", ylabel="$z_2$", title="(c) The latent manifold")
+lesson.images(panels["c"], vae.manifold(model, 15), 15, "(c) The latent manifold", xlabel="$z_1$; upwards, $z_2$")
 some = digits.train.x[:30]
 again = dgm.to_numpy(model.reconstruct(dgm.asarray(some)))
-panels["d"].imshow(lesson.tiles(np.stack([some, again]).reshape(2, 5, 6, 784).swapaxes(0, 1), 10))
-panels["d"].set(xticks=[], yticks=[], xlabel=digits.source.split(",")[0], title="(d) Reconstructions below")
+rows = np.stack([some, again]).reshape(2, 5, 6, 784).swapaxes(0, 1).reshape(-1, 784)
+lesson.images(panels["d"], rows, 10, "(d) Reconstructions below", xlabel=digits.source.split(",")[0])
 run.picture("c", "d")
 
 # %%
@@ -88,6 +87,7 @@ baselines = {"score function, best b": b, "score function": 0.0, "twice b": 2.0 
 ways = {name: partial(estimators.score_function, reward, baseline=at) for name, at in baselines.items()}
 # formula: reparameterise, reparameterised-gradient
 ways = {"reparameterised": partial(estimators.reparameterized, reward), **ways}
+ways |= {"left out": partial(estimators.leave_one_out, reward, k=4)}
 estimates = {name: dgm.to_numpy(estimators.draws(way, q, dgm.random.Generator(run.seed), times)) for name, way in ways.items()}
 sizes = [n for n in (1, 3, 10, 30, 100, 300, 1000) if times // n >= 10]
 errors = {name: estimators.relative_errors(each, exact, sizes) for name, each in list(estimates.items())[:3]}
@@ -111,8 +111,7 @@ truth, gap, mode = map(dgm.to_numpy, vae.quadrature(model, held_out, cells=run.p
 weighted = dgm.to_numpy(vae.log_prob_importance(model, held_out, run.pick(quick=1000, default=2500), rng))
 # formula: elbo
 bound = dgm.to_numpy(vae.elbo_quadrature(model, held_out, *normal_plane(40)))
-guess = model.posterior(held_out).base
-loc, scale = dgm.to_numpy(guess.loc), dgm.to_numpy(guess.scale)
+loc, scale = map(dgm.to_numpy, trees.leaves(model.posterior(held_out)))
 away = np.abs((mode - loc) / scale).max(axis=1)  # of the posterior's mode from q, in q's standard deviations
 order = np.argsort(truth - weighted)[::-1]
 below = {"ELBO": (truth - bound)[order], "importance sampling": (truth - weighted)[order]}
