@@ -9,8 +9,9 @@ is r(z) at a sample, and whose derivative is the estimate. So it stands in a los
     loss = lambda q, batch, rng: -dgm.mean(estimators.score_function(r, q, rng))
 
 ``r`` maps draws (..., \\*batch, \\*event) to (..., \\*batch); its own parameters, a decoder's say, have their derivatives, too.
-Both kinds are unbiased; their variances differ by orders of magnitude, or, where a good baseline helps the score function, by a
-small factor. Symbols have no path to be moved along: for them there is the score function, and
+Both kinds are unbiased, the reparameterised one where r is continuous and has a derivative almost everywhere: of a reward with
+a jump it sees nothing. Their variances differ by orders of magnitude, mostly in favour of the path, or, where a good baseline
+helps the score function, by a small factor. Symbols have no path to be moved along: for them there is the score function, and
 :class:`pydgm.distributions.GumbelSoftmax`, which has a path and a bias.
 """
 
@@ -26,7 +27,7 @@ from . import checks, trees
 from .backend import Array, asarray, chunks, is_array, to_numpy
 from .compile import compile
 from .distributions import Normal
-from .errors import ArgumentError, ShapeError
+from .errors import ArgumentError, ShapeError, kind_text
 from .nn import stack
 from .random import Generator
 from .testing import numerical_derivative
@@ -38,8 +39,10 @@ Estimator = Callable[[Any, Generator], Array]  # q, rng -> a surrogate
 def reparameterized(r: Reward, q: Any, rng: Generator) -> Array:
     """r(z), z = q.sample(rng): its derivative is r's along the path of the sample, grad r(loc + scale eps).
 
+    Right where r is continuous: what jumps, like 1 where z > 0, has the derivative 0 along the path, and not in the mean.
     Raises :class:`~pydgm.errors.ArgumentError` where q's samples have no path, as symbols have not.
     """
+    _check(q, "reparameterized")
     if not getattr(q, "reparameterized", False):
         raise ArgumentError(
             f"reparameterized: samples of {type(q).__name__} have no derivative in all of its parameters: wanted "
@@ -53,10 +56,11 @@ def score_function(r: Reward, q: Any, rng: Generator, baseline: Any = 0.0) -> Ar
     """r(z), with the derivative (r(z) - baseline) grad log q(z), z held fixed. r need not be differentiable.
 
     Any ``baseline`` that does not depend on z leaves the mean as it is, since E_q[grad log q] = 0, and changes the variance: a
-    number, or one for each distribution of the batch (a network's guess from x, say: Mnih and Gregor 2014). A control variate
-    c(z), whose expectation is known in closed form, needs no more: ``score_function(lambda z: r(z) - c(z), q, rng) +
-    expected_c(q)``.
+    number, or one for each distribution of the batch, in its shape: a network's guess from x, say, which this does not train
+    (Mnih and Gregor 2014). A control variate c(z), whose expectation is known in closed form, needs no more:
+    ``score_function(lambda z: r(z) - c(z), q, rng) + expected_c(q)``.
     """
+    _check(q, "score_function")
     z = ad.stop_gradient(q.sample(rng))
     return _weighted(r(z), q.log_prob(z), baseline, "score_function")
 
@@ -66,6 +70,7 @@ def leave_one_out(r: Reward, q: Any, rng: Generator, k: int) -> Array:
 
     It is independent of the sample, so the mean stays as it is, and nothing has to be chosen (Kool, van Hoof and Welling 2019).
     """
+    _check(q, "leave_one_out")
     checks.count(k, "leave_one_out: k", 2)
     z = ad.stop_gradient(q.sample(rng, (k,)))
     reward = r(z)
@@ -73,9 +78,19 @@ def leave_one_out(r: Reward, q: Any, rng: Generator, k: int) -> Array:
     return ad.mean(_weighted(reward, q.log_prob(z), others, "leave_one_out"), axis=0)
 
 
+def _check(q: Any, whose: str) -> None:
+    if not hasattr(q, "sample"):
+        raise ArgumentError(f"{whose}(r, q, rng): q is a distribution, got {kind_text(q)}")
+
+
 def _weighted(reward: Array, log_q: Array, baseline: Any, whose: str) -> Array:
     if reward.shape != log_q.shape:  # broadcasting would hide the mistake
         raise ShapeError(f"{whose}: r(z) is {tuple(reward.shape)}, and log q(z) {tuple(log_q.shape)}: wanted one for each draw")
+    shape = tuple(getattr(baseline, "shape", ()))
+    if shape != tuple(reward.shape)[max(0, reward.ndim - len(shape)) :]:
+        raise ShapeError(
+            f"{whose}: a baseline {tuple(baseline.shape)} for rewards {tuple(reward.shape)}: wanted a number, or one for each"
+        )
     advantage = ad.stop_gradient(reward - baseline)
     return reward + advantage * (log_q - ad.stop_gradient(log_q))
 
@@ -84,15 +99,21 @@ def _weighted(reward: Array, log_q: Array, baseline: Any, whose: str) -> Array:
 
 
 def draws(estimator: Estimator, q: Any, rng: Generator, n: int) -> Array:
-    """n independent draws of the gradient, (n, parameters), the parameters of q as ``trees.leaves(q)`` has them.
+    """n independent draws of the gradient, (n, parameters): of those that are arrays, as ``trees.leaves(q)`` has them.
 
-    ``estimator(q, rng)`` is asked once, about n copies of q: the parameters' further axis in front is one of the batch.
+    ``estimator(q, rng)`` is asked once, about n copies of q: the parameters' further axis in front is one of the batch. Raises
+    :class:`~pydgm.errors.ShapeError` where one of them has fewer axes than q, which would then no longer be broadcast alike.
     """
     slopes = ad.grad(lambda copies: ad.sum(estimator(copies, rng)))(_copies(q, n))
     return _rows(slopes, n)
 
 
 def _copies(q: Any, n: int) -> Any:
+    for w in trees.leaves(q):
+        if is_array(w) and w.ndim < len(q.shape):
+            raise ShapeError(
+                f"draws: a parameter {tuple(w.shape)} of {type(q).__name__} {q.shape}: dgm.broadcast_to makes it as large"
+            )
     return trees.map(lambda w: ad.broadcast_to(w, (n, *w.shape)) if is_array(w) else w, q)
 
 
@@ -101,8 +122,8 @@ def _rows(slopes: Any, n: int) -> Array:
 
 
 def best_baseline(r: Reward, q: Any, rng: Generator, n: int) -> float:
-    """The constant that makes the score function's variance smallest, E[r |s|^2] / E[|s|^2] with s = grad log q(z), of n
-    samples."""
+    """From n samples, the constant that makes the score function's variance smallest: E[r |s|^2] / E[|s|^2], s = grad log q(z).
+    Of a single distribution, without a batch."""
     z = ad.stop_gradient(q.sample(rng, (n,)))
     scores = _rows(ad.grad(lambda copies: ad.sum(copies.log_prob(z)))(_copies(q, n)), n)
     squares = ad.sum(ad.square(scores), axis=1)
@@ -116,9 +137,15 @@ def quadrature(r: Reward, q: Normal, nodes: Array, weights: Array) -> Array:
     This form of the integral, since r has no jumps where a network's derivative has (relu): it converges much faster. Double
     the number of nodes to see that it has.
     """
+    if not isinstance(q, Normal):
+        raise ArgumentError(f"quadrature: wanted a Normal, the base of an Independent; got {kind_text(q)}")
+    q = Normal(*[ad.broadcast_to(asarray(w), q.shape) for w in (q.loc, q.scale)])
     z = q.loc + q.scale * nodes
     level = ad.mean(r(ad.reshape(q.loc, (1, -1))))  # E[grad log q] = 0: less is left to cancel
-    reward = weights * (ad.concat([r(part) for part in chunks(z, 5000)]) - level)
+    each = ad.concat([r(part) for part in chunks(z, 5000)])
+    if tuple(each.shape) != tuple(weights.shape):
+        raise ShapeError(f"quadrature: r(z) is {tuple(each.shape)}, wanted a number for each of the {z.shape[0]} nodes")
+    reward = weights * (each - level)
     slopes = ad.grad(lambda q: ad.sum(reward * ad.sum(q.log_prob(z), axis=1)))(q)
     return ad.concat([ad.reshape(w, (-1,)) for w in trees.leaves(slopes)])
 

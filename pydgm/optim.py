@@ -49,12 +49,12 @@ class Memory(NamedTuple):
     second: Tree = None
 
 
-def scheduled(value: Rate, step: float, what: str) -> float:
+def scheduled(value: Rate, step: float, what: str, least: float = -math.inf) -> float:
     """``value`` itself, or what a schedule gives for this step, as a Python number: it leaves float32 weights float32, where a
     schedule written with NumPy answers in float64."""
     now = value(step) if callable(value) else value
     if callable(value):
-        checks.number(now, f"{what} that the schedule gives", 0.0)
+        checks.number(now, f"{what} that the schedule gives", least)
     return to_float(now) if is_array(now) else now
 
 
@@ -90,7 +90,7 @@ def _optimizer(
 
     def update(model: Tree, gradient: Tree, memory: Memory) -> tuple[Tree, Memory]:
         _check(model, gradient, memory)
-        lr = scheduled(learning_rate, memory.step, "the learning rate")
+        lr = scheduled(learning_rate, memory.step, "the learning rate", 0.0)
         new, memory = descend(model, gradient, memory, lr)
         if decay:
             new = trees.map(lambda w, before: w - lr * decay * before if getattr(w, "ndim", 0) > 1 else w, new, model)
@@ -231,7 +231,7 @@ class cyclical(_Ramp):  # noqa: N801
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        checks.number(self.rise, "cyclical: rise, a share of the cycle,", 0.0, 1.0)
+        checks.number(self.rise, "cyclical: rise, a share of the cycle,", 1e-9, 1.0)
 
     def __call__(self, step: float) -> Any:
         place = step / self.steps - numpy.floor(step / self.steps)

@@ -190,6 +190,18 @@ def test_what_is_refused() -> None:
     q = Independent(Normal(np.zeros((3, 2)), np.ones((3, 2))), 1)
     with pytest.raises(ShapeError, match=r"r\(z\) is \(3, 2\), and log q\(z\) \(3,\)"):
         estimators.score_function(lambda z: z, q, random())
+    with pytest.raises(ShapeError, match="a baseline"):
+        estimators.score_function(lambda z: z[..., 0], q, random(), np.zeros((3, 1)))
+    with pytest.raises(ArgumentError, match="q is a distribution, got"):
+        estimators.score_function(q, lambda z: z, random())
+    with pytest.raises(ShapeError, match="wanted a number for each of the"):
+        estimators.quadrature(lambda z: z[:, :1], Normal(np.zeros(2), np.ones(2)), *normal_plane(10))
+    with pytest.raises(ArgumentError, match="wanted a Normal"):
+        estimators.quadrature(lambda z: z[:, 0], q, *normal_plane(10))
+    with pytest.raises(ShapeError, match="makes it as large"):
+        estimators.draws(lambda q, rng: q.sample(rng), Normal(np.zeros(3), np.array(1.0)), random(), 3)
+    one_scale = estimators.quadrature(lambda z: z[:, 0], Normal(np.zeros(2), 1.0), *normal_plane(50, 8.0))
+    np.testing.assert_allclose(one_scale, [1.0, 0.0, 0.0, 0.0], atol=1e-5)
     with pytest.raises(DomainError, match="k: wanted 2 or more"):
         estimators.leave_one_out(lambda z: z[..., 0], q, random(), 1)
 

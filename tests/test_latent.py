@@ -421,9 +421,12 @@ def test_a_turned_latent_space(seed) -> None:
     np.testing.assert_allclose(exactly.scale, q.scale)
     with pytest.raises(DomainError, match="not orthogonal"):
         vae.Turned.of(model, 2.0 * R)
-    with pytest.raises(ShapeError, match="R"):
-        vae.Turned.of(model, np.eye(3))
-    with pytest.raises(ArgumentError, match="wanted a VAE"):
+    for wrong in (np.eye(3), np.eye(3)[:2], np.ones(2)):
+        with pytest.raises(ShapeError, match="wanted R"):
+            vae.Turned.of(model, wrong)
+    with pytest.raises(DomainError, match="not orthogonal"):
+        vae.Turned.of(model, np.full((2, 2), np.nan))
+    with pytest.raises(ArgumentError, match="wanted a plain VAE"):
         vae.Turned.of(GaussianVAE.init(random(), 3, (), 2), R)
 
 
@@ -561,9 +564,11 @@ def test_views_that_are_missing_or_exchanged() -> None:
     rng = random(3)
     shared = model.posterior({1: x[:, 1]}).sample(rng)
     np.testing.assert_allclose(filled, model.decode(0, shared, rng.normal((2, 1))).base.probs)
-    for wrong in ({}, {2: x[:, 0]}):
+    for wrong in ({}, {2: x[:, 0]}, x[:, 0]):
         with pytest.raises(ArgumentError, match="views by their numbers"):
             model.posterior(wrong)
+    with pytest.raises(ArgumentError, match="a view from 0 to 1, got -1"):
+        model.fill({0: x[:, 0]}, -1, random())
     with pytest.raises(ShapeError, match=r"wanted views \(n, 2, pixels\)"):
         multimodal.loss(model, x[:, :1], random())
     for setting in ({"beta": -1.0}, {"blind": 1.5}):

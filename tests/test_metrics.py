@@ -215,7 +215,7 @@ def test_what_cannot_be_measured_is_refused(name) -> None:
 # Disentanglement
 
 
-@given(st.integers(0, 10_000), st.integers(1, 4), st.integers(2, 5))
+@given(st.integers(0, 10_000), st.integers(1, 4), st.integers(2, 4))
 def test_mutual_information_by_its_definition(seed, latent, values) -> None:
     """H(v) - H(v | z), from counts; codes that are symbols have a bin each."""
     rng = np.random.default_rng(seed)
@@ -275,9 +275,14 @@ def test_what_codes_and_factors_cannot_be() -> None:
         (np.full((10, 2), np.nan), v, DomainError),
         (z, 0 * v, DomainError),
         (z[:, :1], v, DomainError),
+        (z, np.arange(10)[:, None] * 3, DomainError),  # more values than bins
     ):
         with pytest.raises(error):
             metrics.mutual_information_gap(codes, factors)
+    with pytest.raises(DomainError, match="one value alone"):
+        metrics.factor_vae_score(z, 0 * v, random())
+    with pytest.raises(ArgumentError, match="rng is a"):
+        metrics.factor_vae_score(z, v, 3)
 
 
 def test_sprites_are_what_their_factors_say() -> None:
@@ -300,7 +305,7 @@ def test_sprites_are_what_their_factors_say() -> None:
     np.testing.assert_allclose(square, square.T, atol=0.1)
     ellipse = ink[(shape == 1) & (size == 2) & (turn == 0) & (xy[0] == 3) & (xy[1] == 3)][0]
     assert ellipse.any(axis=0).sum() > ellipse.any(axis=1).sum()  # it lies, until it is turned
-    for wrong in ({"side": 4}, {"places": 1}, {"places": 2.5}):
+    for wrong in ({"side": 8}, {"places": 1}, {"places": 2.5}):
         with pytest.raises((ArgumentError, DomainError)):
             data.sprites(**wrong)
 
@@ -313,11 +318,15 @@ def test_middle_and_slant_of_a_sheared_blot(shear, right, down) -> None:
     place = np.arange(28) - 13.5
     y, x = np.meshgrid(place - down, place - right, indexing="ij")
     image = np.exp(-0.5 * ((x + shear * y) ** 2 / 2.0 + y**2 / 4.0)).reshape(1, -1)
-    np.testing.assert_allclose(metrics.middle(image), [[right, down]], atol=1e-3)
+    np.testing.assert_allclose(metrics.centre_of_mass(image), [[right, down]], atol=1e-3)
     np.testing.assert_allclose(metrics.slant(image), [shear], atol=1e-2)
     for wrong in (np.zeros((1, 784)), image - 0.5):
         with pytest.raises(DomainError, match="ink"):
-            metrics.middle(wrong)
+            metrics.centre_of_mass(wrong)
+    with pytest.raises(ShapeError, match=r"wanted images \(n, 196\)"):
+        metrics.centre_of_mass(image, 14)
+    with pytest.raises(DomainError, match="one row"):
+        metrics.slant(np.eye(784)[3:4])
 
 
 @given(st.integers(0, 10_000))
@@ -334,7 +343,7 @@ def test_by_hand_and_in_type() -> None:
     assert pairs.x.shape == (len(digits), 2, 196)
     assert pairs.x.dtype == np.float32
     np.testing.assert_allclose(pairs.x[0, 0].reshape(14, 14)[3, 4], digits.x[0].reshape(28, 28)[6:8, 8:10].mean(), rtol=1e-5)
-    typed, where = pairs.x[:, 1], metrics.middle(pairs.x[:, 1], 14)
+    typed, where = pairs.x[:, 1], metrics.centre_of_mass(pairs.x[:, 1], 14)
     for k in range(10):
         same = where[pairs.labels == k]
         assert np.ptp(same[:, 0]) > 1.5
@@ -345,3 +354,10 @@ def test_by_hand_and_in_type() -> None:
     assert (data.by_hand_and_in_type(digits, 4).x != pairs.x).any()
     with pytest.raises(ValueError, match="without labels"):
         data.by_hand_and_in_type(data.Rows(digits.x))
+    for x, labels, error in (
+        (digits.x, digits.labels - 1, DomainError),
+        (255.0 * digits.x, digits.labels, DomainError),
+        (digits.x[:, :100], digits.labels, ShapeError),
+    ):
+        with pytest.raises(error):
+            data.by_hand_and_in_type(data.Rows(x, labels))

@@ -243,12 +243,12 @@ def test_scheduled_numbers_that_are_none() -> None:
         train.minimise(lambda model, x, rng, beta: 0.0, optim.sgd(0.1), betta=0.5)
     with pytest.raises(ArgumentError, match="takes no rng"):
         train.minimise(squares, optim.sgd(0.1), rng=1.0)
-    step = train.minimise(lambda model, x, rng, beta: beta * squares(model, x, rng), optim.sgd(0.1), beta=lambda i: -1.0)
+    step = train.minimise(lambda model, x, rng, beta: beta * squares(model, x, rng), optim.sgd(0.1), beta=lambda i: np.nan)
     state = step.init(mlp(), random())
-    with pytest.raises(DomainError, match="beta that the schedule gives: wanted a finite number from 0"):
+    with pytest.raises(DomainError, match="beta that the schedule gives: wanted a finite number"):
         train.run(step, state, [(X, Y)])
     with pytest.raises(DomainError, match="cyclical: rise"):
-        optim.cyclical(0.0, 1.0, 10, rise=1.5)
+        optim.cyclical(0.0, 1.0, 10, rise=0.0)
 
 
 def test_weight_decay_shrinks_matrices_and_no_biases() -> None:

@@ -47,10 +47,10 @@ run.picture("a")
 # most of it knows than the next one. FactorVAE's score: hold a factor fixed; does the latent number that varies least tell
 # which factor it was?
 #
-# MIG rises with beta until latent numbers die, and all the while pictures are reconstructed worse. FactorVAE's score sees no
-# rise. And two runs that differ in nothing but the seed differ by as much as two betas do. The turn is hardly learned by any
-# latent number. (Over 18 seeds at beta = 1.5 the correlation of MIG with the objective was 0.7: here the runs that found the
-# axes show in the bound. On larger data Locatello et al. found no such sign.)
+# MIG rises as latent numbers die, because fewer of them share a factor, until too few are left; and all the while pictures are
+# reconstructed worse. FactorVAE's score sees no rise. It asks another thing: a code that knows two factors passes MIG, and
+# not this. And two runs that differ in nothing but the seed can differ as the means of two betas do. Nobody learns the turn, and
+# the shape shares a number with the size.
 
 betas, at = run.pick(quick=((0.1, 1.5), 1), default=((0.1, 0.4, 1.5, 4.0), 2))
 seeds, steps = run.pick(quick=3, default=5), run.pick(quick=1800, default=3000)
@@ -72,19 +72,23 @@ def disentangled(z, least=0.05):
 
 
 def measures(model):
-    """Nats of a picture's reconstruction, and how disentangled the codes are."""
-    return -float(dgm.mean(model.decode(model.posterior(x).base.loc).log_prob(x))), *disentangled(codes(model))
+    """Nats lost in a reconstruction, how disentangled the codes are, and how many latent numbers have over half a nat."""
+    q = model.posterior(x).base
+    nats = -float(dgm.mean(model.decode(q.loc).log_prob(x))) - floor
+    return nats, *disentangled(codes(model)), (dgm.to_numpy(dgm.mean(kl(q, Normal()), axis=0)) > 0.5).sum()
 
 
+grey = sprites.x[(sprites.x > 0.0) & (sprites.x < 1.0)].astype("float64")
+floor = -(grey * np.log(grey) + (1.0 - grey) * np.log1p(-grey)).sum() / len(sprites.x)  # nats of grey pixels that none can save
 models = [[trained(beta) for _ in range(seeds)] for beta in betas]
-lost, gap, score = np.moveaxis([[measures(model) for model in each] for each in models], 2, 0)
+lost, gap, score, live = np.moveaxis([[measures(model) for model in each] for each in models], 2, 0)
 best = models[at][gap[at].argmax()]
 panels["b"].plot(betas, lost, "C0o", ms=9)
 panels["b"].set(xscale="log", xlabel="beta", title="(b) Nats lost, each seed")
 for values, style, name in ((gap, "C1o", "MIG"), (score, "C0^", "FactorVAE's score")):
-    panels["c"].plot(betas, values.mean(axis=1), style[:2] + "-", label=name)
+    panels["c"].plot(betas, values.mean(axis=1), style + "-", ms=9, label=name)
     panels["c"].plot(betas, values, style, ms=9, alpha=0.6)
-panels["c"].set(xscale="log", xlabel="beta", ylim=(0.0, 1.2), title="(c) Disentangled? Each seed")
+panels["c"].set(xscale="log", xlabel="beta", ylim=(0.0, 1.1), title="(c) Disentangled? Each seed")
 panels["c"].legend(loc="upper left")
 run.picture("b", "c")
 
@@ -92,13 +96,11 @@ run.picture("b", "c")
 # Traversals
 # ----------
 # One latent number goes from -2 to 2, the others stay. Where it stands for a factor, one thing changes. This is the run with
-# the greatest MIG, chosen by factors that nobody knows in earnest.
+# the greatest MIG, chosen by factors that one does not have in practice.
 
-q = best.posterior(x).base
-order = np.argsort(-dgm.to_numpy(dgm.mean(kl(q, Normal()), axis=0)))[:5]
-start = codes(best)[chosen[12]]
-walks = np.where(np.arange(6) == order[:, None, None], np.linspace(-2, 2, 6)[:, None], start)
-lesson.images(panels["d"], best.generate(dgm.asarray(walks.reshape(-1, 6).astype("float32"))), 5, "(d) Traversals", side=12)
+walks = np.where(np.eye(6)[:, None] > 0.0, np.linspace(-2, 2, 6)[:, None], codes(best)[chosen[12]])
+drawn = best.generate(dgm.asarray(walks.reshape(-1, 6).astype("float32")))
+lesson.images(panels["d"], drawn, 6, "(d) $z_0$ to $z_5$, from -2 to 2", side=12)
 run.picture("d")
 
 # %%
@@ -114,11 +116,11 @@ run.picture("d")
 R = [np.linalg.qr(rng.normal((6, 6), "float64"))[0].astype("float32") for _ in range(10)]
 turned = [vae.Turned.of(best, dgm.asarray(each)) for each in R]
 gap_turned = [metrics.mutual_information_gap(codes(model), factors).mean() for model in turned]
-some, rounds = x[:: run.pick(quick=6, default=2), ...], run.pick(quick=20, default=40)
-elbo, elbo_turned = (np.mean([float(dgm.mean(vae.elbo(m, some, rng))) for _ in range(rounds)]) for m in (best, turned[0]))
+some, rounds = x[:: run.pick(quick=6, default=2), ...], run.pick(quick=5, default=10)
+elbo, *elbo_turned = (np.mean([float(dgm.mean(vae.elbo(m, some, rng))) for _ in range(rounds)]) for m in (best, *turned))
 z = best.posterior(some).sample(rng)
 apart = best.log_joint(some, z) - turned[0].log_joint(some, z @ dgm.asarray(R[0].T))
-for panel, model, title in (("e", best, "(e) Which $z_i$ knows what"), ("f", turned[0], "(f) Turned: the same p(x)")):
+for panel, model, title in (("e", best, "(e) $z_i$ knows, share of a factor"), ("f", turned[0], "(f) Turned: the same p(x)")):
     information = metrics.mutual_information(codes(model), factors)
     panels[panel].imshow(information / metrics.entropies(factors), vmin=0.0, vmax=1.0, aspect="auto")
     panels[panel].set(xticks=range(5), xticklabels=sprites.names, yticks=range(6), title=title)
@@ -129,8 +131,9 @@ run.picture("e", "f")
 # ----------
 
 noise, units = dgm.to_numpy(rng.normal(factors.shape)), 10.0 ** np.arange(5)
-ideal, chance = (disentangled(z, least=0.0) for z in (units * (factors + 0.01 * noise), noise))
-place = np.corrcoef(np.concatenate([metrics.middle(sprites.x, 12), factors[:, 3:]], axis=1).T)[[0, 1], [2, 3]]
+both = np.concatenate([factors[:, :1] + 3 * factors[:, 1:2], factors[:, 2:]], axis=1)  # shape and size in one code
+ideal, chance, packed = (disentangled(z, 0.0) for z in (units * (factors + 0.01 * noise), noise, both))
+place = np.corrcoef(np.concatenate([metrics.centre_of_mass(sprites.x, 12), factors[:, 3:]], axis=1).T)[[0, 1], [2, 3]]
 ink = float(dgm.mean(best.generate(best.posterior(x).base.loc)) / dgm.mean(x))
 turn = max(metrics.mutual_information(codes(model), factors)[:, 2].max() for model in models[at]) / np.log(4.0)
 costs = (lost[1:].min(axis=1) - lost[:-1].max(axis=1)).min()
@@ -138,6 +141,8 @@ costs = (lost[1:].min(axis=1) - lost[:-1].max(axis=1)).min()
 run.claim("sprites that differ", len(np.unique(sprites.x, axis=0)), "==", 1296)
 run.claim("their ink lies where x and y say: correlation, least", place.min(), ">=", 0.95)
 run.claim("both measures of the factors, with little noise: distance from 1", max(abs(np.array(ideal) - 1.0)), "<=", 0.02)
+run.claim("one code knows two factors: MIG", packed[0], ">=", 0.98)
+run.claim("one code knows two factors: FactorVAE's score", packed[1], "<=", 0.9)
 run.claim("MIG of noise", chance[0], "<=", 0.05)
 run.claim("FactorVAE's score of noise", chance[1], "<=", 0.3)
 run.claim("beta costs: nats, the best seed over the worst of the beta before, least", costs, ">=", 0.1)
@@ -146,12 +151,13 @@ run.claim("the largest part of the turn that a latent number knows", turn, "<=",
 run.claim("seed alone: largest spread of MIG at one beta", np.ptp(gap, axis=1).max(), ">=", run.pick(quick=0.03, default=0.1))
 if run.mode != "quick":
     run.claim("MIG, mean over seeds: beta = 1.5 over 0.1", gap[2].mean() - gap[0].mean(), ">=", 0.1)
-    run.claim("and FactorVAE's score", score[2].mean() - score[0].mean(), "<=", 0.15)
+    run.claim("by more than FactorVAE's score: difference", (gap[2] - gap[0]).mean() - (score[2] - score[0]).mean(), ">=", 0.05)
+    run.claim("latent numbers in use, mean: beta = 0.1 over 1.5", live[0].mean() - live[2].mean(), ">=", 1.0)
     run.claim("too much beta, 4: MIG, less by", gap[2].mean() - gap[3].mean(), ">=", 0.1)
     run.claim("FactorVAE's score, less by", score[2].mean() - score[3].mean(), ">=", 0.1)
 run.claim("turned: log p(x, z), largest distance, nats", dgm.max(dgm.abs(apart)), "<=", 0.001)
-run.claim("turned: MIG, share left, mean of ten", np.mean(gap_turned) / gap[at].max(), "<=", 0.75)
-run.claim("turned: ELBO, less by, nats", elbo - elbo_turned, "within", (1.0, 5.0))
+run.claim("turned: MIG, share left, mean of ten", np.mean(gap_turned) / gap[at].max(), "<=", run.pick(quick=0.75, default=0.5))
+run.claim("turned: ELBO, less by, nats, mean of ten", elbo - np.mean(elbo_turned), "within", (1.0, 5.0))
 
 # %%
 # What to try next
@@ -160,4 +166,4 @@ run.claim("turned: ELBO, less by, nats", elbo - elbo_turned, "within", (1.0, 5.0
 # * Give ``vae.loss`` half a nat of each latent number for nothing, ``free=0.5``. How many live at beta = 4?
 # * Leave the division by all rows' variance out of ``factor_vae_score``. Which claim speaks?
 
-run.finish({"betas": betas, "lost": lost, "gap": gap, "score": score, "turned": gap_turned})
+run.finish({"betas": betas, "lost": lost, "gap": gap, "score": score, "live": live, "turned": gap_turned})

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy
 
+from .. import checks
 from ..errors import to_install
 from .dataset import Dataset, Rows, split_off
 
@@ -109,15 +110,21 @@ def by_hand_and_in_type(digits: Rows, seed: int = 0) -> Rows:
     All type is in one typeface, ten pixels high, moved to the left or the right by up to two pixels at random, so that the two
     views share which digit it is, and nothing else. Raises ``ImportError`` without matplotlib.
     """
-    if digits.labels is None:
-        raise ValueError("by_hand_and_in_type: rows without labels: which digits are to be set in type?")
+    labels = getattr(digits, "labels", None)
+    if labels is None:
+        raise ValueError(
+            "by_hand_and_in_type: rows without labels: which digits are to be set in type? Of a data set, its train"
+        )
+    checks.width(digits.x, 784, "by_hand_and_in_type: digits")
+    checks.within(digits.x, 0.0, 1.0, "by_hand_and_in_type", ": are pixels to be divided by 255?")
+    checks.labels(labels, 10, (len(digits),), "by_hand_and_in_type")
     bitmaps, faces = _templates(ALPHABETS["digits"])
-    which, pixel, high = numpy.array([faces[k][0] for k in digits.labels]), (numpy.arange(28) - 13.5) / 2.0, 10.0  # half pixels
+    which, pixel, high = numpy.array([faces[k][0] for k in labels]), (numpy.arange(28) - 13.5) / 2.0, 10.0  # half pixels
     shift = numpy.random.default_rng(seed).uniform(-2.0, 2.0, (len(digits), 1, 1))
     y = numpy.broadcast_to((pixel[None, :, None] / high + 0.5) * _TEMPLATE - 0.5, (len(digits), 28, 1))
     typeset = _bilinear(bitmaps, which, y, ((pixel - shift) / high + 0.5) * _TEMPLATE - 0.5)
     views = numpy.stack([digits.x.reshape(-1, 28, 28), typeset], axis=1).reshape(-1, 2, 14, 2, 14, 2).mean(axis=(3, 5))
-    return Rows(views.reshape(-1, 2, 196).astype("float32"), digits.labels)
+    return Rows(views.reshape(-1, 2, 196).astype("float32"), labels)
 
 
 def glyphs(n_train: int = 10_000, n_test: int = 2_000, seed: int = 0, alphabets: Sequence[str] = tuple(ALPHABETS)) -> Dataset:

@@ -1,7 +1,7 @@
 """Small pictures whose factors of variation are known: a square, an ellipse or a heart, of some size, turned, at some place.
 
 All combinations, once each: the idea of dSprites (Matthey, Higgins, Hassabis and Lerchner 2017), in a size that a laptop learns
-in seconds. The corners' and the lobes' angles differ, so that no two combinations look the same.
+in seconds. No shape looks the same after any of the four turns, so no two combinations are one picture.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def _inside(shape: int, u: Any, v: Any) -> Any:
 
 def sprites(side: int = 12, places: int = 6) -> Sprites:
     """Three shapes, three sizes, four turns by 22.5 degrees, ``places`` x ``places`` places: 1296 pictures of 12 x 12."""
-    checks.count(side, "sprites: side", 8)
+    checks.count(side, "sprites: side", 10)
     checks.count(places, "sprites: places", 2)
     points = (numpy.arange(side * _FINE) + 0.5) / _FINE
     line = numpy.linspace(side / 3.0, 2.0 * side / 3.0, places)

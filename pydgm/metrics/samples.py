@@ -94,25 +94,34 @@ def nearest(images: Any, known: Any) -> numpy.ndarray[Any, Any]:
     return numpy.concatenate([squared_distances(images[i : i + 500], known).argmin(axis=1) for i in range(0, len(images), 500)])
 
 
-def middle(images: Any, side: int = 28) -> numpy.ndarray[Any, Any]:
-    """Where the ink of square images (n, side^2) lies, (n, 2): to the right and downwards of the image's middle, in pixels."""
+def centre_of_mass(images: Any, side: int = 28) -> numpy.ndarray[Any, Any]:
+    """Of the ink of square images (n, side^2), (n, 2): to the right and downwards of the image's middle, in pixels."""
     ink, place = _ink(images, side)
     return numpy.stack([ink.sum(axis=1) @ place, ink.sum(axis=2) @ place], axis=1)
 
 
 def slant(images: Any, side: int = 28) -> numpy.ndarray[Any, Any]:
-    """How far the ink of square images (n, side^2) moves to the right for each pixel upwards, (n,): a regression on height."""
+    """How far the ink of square images (n, side^2) moves to the right for each pixel upwards, (n,): a regression on height.
+
+    Raises :class:`~pydgm.errors.DomainError` for ink in one row of pixels, which has no slant.
+    """
     ink, place = _ink(images, side)
-    right, down = (place - m[:, None] for m in middle(images, side).T)
-    slope: numpy.ndarray[Any, Any] = numpy.einsum("nyx,ny,nx->n", ink, down, right) / numpy.einsum("nyx,ny->n", ink, down**2)
+    right, down = (place - m[:, None] for m in centre_of_mass(images, side).T)
+    spread = numpy.einsum("nyx,ny->n", ink, down**2)
+    if spread.size and spread.min() < 1e-9:
+        raise DomainError("slant: all ink of an image is in one row")
+    slope: numpy.ndarray[Any, Any] = numpy.einsum("nyx,ny,nx->n", ink, down, right) / spread
     return -slope
 
 
 def _ink(images: Any, side: int) -> tuple[numpy.ndarray[Any, Any], numpy.ndarray[Any, Any]]:
-    x = numpy.asarray(to_numpy(images), "float64").reshape(-1, side, side)
+    x = numpy.asarray(to_numpy(images), "float64")
+    if x.ndim < 2 or side * side not in (x.shape[-1], x.shape[-1] * x.shape[-2]):
+        raise ShapeError(f"wanted images (n, {side * side}), bright ink on black; got {shape_text(images)}")
+    x = x.reshape(-1, side, side)
     all_of_it = x.sum(axis=(1, 2), keepdims=True)
-    if not (x.min() >= 0.0 and all_of_it.min() > 0.0):
-        raise DomainError("wanted images with ink, 0 where there is none: some are empty, or below 0")
+    if not (x >= 0.0).all() or not (all_of_it > 0.0).all():
+        raise DomainError("wanted images with ink, 0 where there is none: some are empty, below 0, or not finite")
     return x / all_of_it, numpy.arange(side) - (side - 1) / 2
 
 

@@ -2,9 +2,10 @@ r"""Several views of one thing, an image and a sound say: what they share, and w
 
     z_s, z_1, ..., z_M ~ N(0, I),      x_i | z_s, z_i ~ Bernoulli(decoder_i(z_s, z_i))
 
-z_s is the factor that all views share, z_i is private to the view i (the multimodal factorised model of Tsai, Liang, Zadeh,
-Morency and Salakhutdinov 2019; lecture L2). Whatever views there are, z_s is guessed from them by a product of experts, one for
-each view, and the prior (Wu and Goodman 2018):
+z_s is the factor that all views share, z_i is private to the view i: the graph of the multimodal factorised model of Tsai,
+Liang, Zadeh, Morency and Salakhutdinov (2019; lecture L2), without the labels that theirs predicts from z_s, and trained by
+bounds. Whatever views there are, z_s is guessed from them by a product of experts, one for each view, and the prior (Wu and
+Goodman 2018):
 
     q(z_s | x_1, ..., x_M) ~ p(z_s) prod_i N(z_s; mu_i(x_i), sigma_i(x_i)^2)
 
@@ -20,7 +21,7 @@ from ... import checks
 from ...backend import Array
 from ...distributions import Bernoulli, Independent, Normal
 from ...divergences import kl
-from ...errors import ArgumentError, ShapeError, shape_text
+from ...errors import ArgumentError, ShapeError, kind_text, shape_text
 from ...nn import MLP, Module
 from ...random import Generator
 
@@ -68,24 +69,27 @@ class Multimodal(Module):
         return cls(tuple(encoders), tuple(decoders), shared, tuple(private))
 
     def guesses(self, i: int, x: Array) -> tuple[Normal, Normal]:
-        """Of view i, (n, pixels): its expert on z_s, no posterior before the prior is multiplied in, and q(z_i | x)."""
+        """Of view i, (n, pixels): its expert on z_s, a factor of the posterior that lacks the prior, and q(z_i | x)."""
         loc, log_scale = ad.split(self.encoders[i](x), 2)
         scale, at = ad.exp(log_scale), self.shared
-        return Normal(loc[:, :at], scale[:, :at]), Normal(loc[:, at:], scale[:, at:])
+        return Normal(loc[..., :at], scale[..., :at]), Normal(loc[..., at:], scale[..., at:])
 
     def posterior(self, views: dict[int, Array]) -> Normal:
         """q(z_s | views), of those views that there are: ``{0: x}`` where the first alone is seen, (n, pixels) each."""
-        if not views or not set(views) <= set(range(len(self.private))):
-            raise ArgumentError(f"Multimodal: wanted views by their numbers below {len(self.private)}, got {list(views)}")
+        if not isinstance(views, dict) or not views or not set(views) <= set(range(len(self.private))):
+            given = list(views) if isinstance(views, dict) else kind_text(views)
+            raise ArgumentError(f"Multimodal: wanted views by their numbers below {len(self.private)}, {{0: x}}; got {given}")
         return product_of_experts([self.guesses(i, x)[0] for i, x in views.items()])
 
     def decode(self, i: int, shared: Array, private: Array) -> Independent:
         """p(x_i | z_s, z_i): (n, shared) and (n, private) -> n Bernoulli images."""
-        return Independent(Bernoulli(self.decoders[i](ad.concat([shared, private], axis=1))), 1)
+        return Independent(Bernoulli(self.decoders[i](ad.concat([shared, private], axis=-1))), 1)
 
     def fill(self, views: dict[int, Array], i: int, rng: Generator) -> Array:
         """The pixel probabilities of view i from other ``views``: z_s from its posterior, and z_i, of which they know nothing,
         from the prior."""
+        if i not in range(len(self.private)):
+            raise ArgumentError(f"Multimodal.fill: wanted a view from 0 to {len(self.private) - 1}, got {i!r}")
         shared = self.posterior(views).sample(rng)
         return self.decode(i, shared, rng.normal((shared.shape[0], self.private[i]))).base.probs
 
@@ -124,7 +128,7 @@ def loss(model: Multimodal, x: Array, rng: Generator, beta: float = 1.0, blind: 
     The other views have to be drawn from a z_s that knows nothing of them but what is shared. Their private numbers are guessed
     from them (:func:`elbo`); with the weight ``blind`` they come from the prior instead, at no cost, which is a bound, too. It
     takes away the other way out: private numbers that know everything, and a z_s that nobody listens to. (Palumbo, Daunhawer
-    and Vogt 2023 draw them from a prior always.) ``beta`` weighs KL; risen from near 0, z_s is in use before it has its price.
+    and Vogt 2023 draw them from a prior always.) ``beta`` weighs KL: raised from near 0, it lets z_s be used before KL is paid.
     """
     checks.number(beta, "multimodal.loss: beta", 0.0)
     checks.number(blind, "multimodal.loss: blind", 0.0, 1.0)

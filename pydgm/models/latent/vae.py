@@ -22,7 +22,7 @@ from ...backend import Array, asarray, chunks, eye, is_array, zeros
 from ...distributions import Bernoulli, Independent, Normal, StandardNormal
 from ...distributions.base import as_floats, log
 from ...divergences import kl, plane
-from ...errors import ArgumentError, DomainError, kind_text
+from ...errors import ArgumentError, DomainError, ShapeError, kind_text, shape_text
 from ...metrics.likelihood import Likelihood, bound
 from ...nn import MLP, Module, static
 from ...optim import Rate, piecewise
@@ -150,9 +150,10 @@ class Turned(VAE):
     def of(cls, model: VAE, R: Array) -> Turned:
         """``model`` turned by ``R`` (latent, latent). Raises :class:`~pydgm.errors.DomainError` where R is not orthogonal."""
         if type(model) is not VAE:
-            raise ArgumentError(f"Turned: wanted a VAE, got {kind_text(model)}")
-        checks.width(R, model.prior.size, "Turned: R")
-        if float(ad.max(ad.abs(R @ ad.matrix_transpose(R) - eye(R.shape[0], R)))) > 1e-3:
+            raise ArgumentError(f"Turned: wanted a plain VAE, got {kind_text(model)}")
+        if getattr(R, "shape", ()) != (model.prior.size,) * 2:
+            raise ShapeError(f"Turned: wanted R {(model.prior.size,) * 2}, got {shape_text(R)}")
+        if not float(ad.max(ad.abs(R @ ad.matrix_transpose(R) - eye(R.shape[0], R)))) <= 1e-3:
             raise DomainError("Turned: R is not orthogonal, R R' is not I: numpy.linalg.qr(numbers)[0] is")
         first, *others = model.decoder.layers
         decoder = replace(model.decoder, layers=(replace(first, weight=R @ first.weight), *others))
@@ -195,13 +196,13 @@ def burda_schedule(steps: int, stages: int = 8) -> tuple[Rate, int]:
 
 
 def loss(model: VAE, x: Array, rng: Generator, beta: float = 1.0, free: float = 0.0) -> Array:
-    """-mean ELBO of the rows of ``x``, in nats; with other numbers than 1 and 0, no bound, but
+    """-mean ELBO of the rows of ``x`` (n, pixels), in nats; in general
 
         beta sum_i max(free, mean KL(q(z_i | x) || p(z_i))) - mean log p(x | z).
 
-    ``beta`` weighs KL: over 1, the beta-VAE (Higgins et al. 2017); risen from 0, by a schedule, so that the decoder learns to
-    use z before z has its price (Bowman et al. 2016; Fu et al. 2019). ``free`` nats of each latent number cost no more than
-    none (Kingma et al. 2016).
+    ``beta`` weighs KL: over 1, the beta-VAE (Higgins et al. 2017); raised from 0 by a schedule, it lets the decoder learn to
+    use z before KL is paid for (Bowman et al. 2016; Fu et al. 2019). The first ``free`` nats of each latent number are free
+    (Kingma et al. 2016). With beta >= 1 and free > 0 it is a looser bound on -log p, with beta < 1 none.
     """
     checks.number(beta, "vae.loss: beta", 0.0)
     checks.number(free, "vae.loss: free", 0.0)
