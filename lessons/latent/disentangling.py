@@ -48,8 +48,8 @@ run.picture("a")
 # which factor it was?
 #
 # MIG rises as latent numbers die, because fewer of them share a factor, until too few are left; and all the while pictures are
-# reconstructed worse. FactorVAE's score sees no rise. It asks another thing: a code that knows two factors passes MIG, and
-# not this. And two runs that differ in nothing but the seed can differ as the means of two betas do. Nobody learns the turn, and
+# reconstructed worse. FactorVAE's score sees no rise. It asks another thing: a code that knows two factors passes MIG, and not
+# this. And two runs that differ in nothing but the seed can differ as the means of two betas do. Nobody learns the turn, and
 # the shape shares a number with the size.
 
 betas, at = run.pick(quick=((0.1, 1.5), 1), default=((0.1, 0.4, 1.5, 4.0), 2))

@@ -130,7 +130,7 @@ run.picture("c", "d")
 fills = {name: [m.fill({1 - i: x[:, 1 - i, :]}, i, rng) for i in (0, 1)] for name, m in models.items()}
 spread = {name: [STYLES[i](v[i]).std() / STYLES[i](test.x[:, i]).std() for i in (0, 1)] for name, v in fills.items()}
 shown = [test.x[:6, 0], fills["factorised"][1][:6, :], test.x[:6, 1], fills["factorised"][0][:6, :]]
-lesson.images(panels["e"], np.concatenate(list(map(dgm.to_numpy, shown))), 4, "(e) Hand, type drawn; type, hand drawn", side=14)
+lesson.images(panels["e"], np.concatenate(list(map(dgm.to_numpy, shown))), 4, "(e) Seen, drawn; seen, drawn", side=14)
 
 
 def bound(model, *sources):
