@@ -129,7 +129,7 @@ log_p = {
 nats = {name: float(dgm.mean(each)) for name, each in log_p.items()}
 panels["f"].barh(list(nats), list(nats.values()), color=[f"C{i}" for i in range(5)])
 panels["f"].invert_yaxis()
-panels["f"].set(xlabel="log p of a test image, nats", title="(f) Spheres, linear maps, network")
+panels["f"].set(xlabel="log p of a test image, nats", title="(f) Spheres, lines, network")
 run.picture("f")
 
 # %%
