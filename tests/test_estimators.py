@@ -217,6 +217,15 @@ def test_differences_of_an_expectation_are_its_gradient() -> None:
     assert errors_of_means == pytest.approx([0.5, 0.0])
 
 
+def test_signal_over_noise() -> None:
+    """Of draws whose mean and deviation are known, alone and with draws that know the mean better."""
+    rng = np.random.default_rng(0)
+    mean, draws = np.array([0.3, 0.0, -0.4]), rng.standard_normal((4000, 3))
+    assert estimators.clarity(mean + draws) == pytest.approx(0.5 / np.sqrt(3.0), rel=0.1)
+    assert estimators.clarity(draws, mean + 0.01 * draws) == pytest.approx(0.5 / np.sqrt(3.0), rel=0.05)
+    assert estimators.clarity(draws - draws.mean(axis=0)) == 0.0
+
+
 def test_in_a_compiled_step(elsewhere) -> None:
     """Symbols learn to be the best one, on another array library too; the surrogate is a loss like any other."""
     rewards, rng = dgm.asarray(np.array([0.0, 1.0, 3.0], "float32")), random()

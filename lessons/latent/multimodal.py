@@ -126,7 +126,6 @@ run.picture("c", "d")
 # is. With both views the product of experts is here no better than its surer one: each was trained alone, and never asked to
 # agree.
 
-
 fills = {name: [m.fill({1 - i: x[:, 1 - i, :]}, i, rng) for i in (0, 1)] for name, m in models.items()}
 spread = {name: [STYLES[i](v[i]).std() / STYLES[i](test.x[:, i]).std() for i in (0, 1)] for name, v in fills.items()}
 shown = [test.x[:6, 0], fills["factorised"][1][:6, :], test.x[:6, 1], fills["factorised"][0][:6, :]]

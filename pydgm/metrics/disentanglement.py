@@ -102,13 +102,11 @@ def factor_vae_score(codes: Any, factors: Any, rng: Any, rounds: int = 800, size
         return float(1.0 / v.shape[1])  # codes that say nothing: a guess
     used = used / used.std(axis=0)
     noise = numpy.random.default_rng([int(to_numpy(word)) for word in rng.integers(0, 2**31, (4,))])
-    rows = {(k, value): numpy.flatnonzero(v[:, k] == value) for k in range(v.shape[1]) for value in numpy.unique(v[:, k])}
-    places = list(rows)
-    of_factor = [[place for place in places if place[0] == k] for k in range(v.shape[1])]
+    rows = [[numpy.flatnonzero(factor == value) for value in numpy.unique(factor)] for factor in v.T]  # of each factor's values
     votes = numpy.zeros((2, used.shape[1], v.shape[1]))
     for i in range(2 * rounds):
         k = noise.integers(v.shape[1])
-        some = noise.choice(rows[of_factor[k][noise.integers(len(of_factor[k]))]], size)
+        some = noise.choice(rows[k][noise.integers(len(rows[k]))], size)
         votes[i % 2, used[some].var(axis=0).argmin(), k] += 1
     voted = votes[0].argmax(axis=1)
     return float(votes[1][numpy.arange(len(voted)), voted].sum() / rounds)
