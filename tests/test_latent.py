@@ -11,7 +11,7 @@ from scipy.stats import multivariate_normal
 import pydgm as dgm
 from pydgm import estimators, nn, optim, train, trees
 from pydgm.bijections import ActNorm, Triangular
-from pydgm.distributions import MultivariateNormal, Normal, StandardNormal
+from pydgm.distributions import MultivariateNormal, StandardNormal
 from pydgm.divergences import kl, normal_plane
 from pydgm.errors import ArgumentError, DomainError, ShapeError
 from pydgm.models.flows import Planar, objectives
