@@ -33,15 +33,16 @@ panels = run.panels("abcg;defh", width_ratios=[1.0, 1.0, 1.0, 1.6])
 
 ring, grid = data.ring_of_gaussians(), data.grid_of_gaussians(spacing=1.0)
 DRAWS = {"8 Gaussians": ring.sample, "25 Gaussians": grid.sample, "Swiss roll": data.swiss_roll}
+NAMES = tuple(DRAWS) * run.pick(quick=1, default=3)  # so many critics for each
 
 
-def draw(rng, n: int, names=tuple(DRAWS)):
-    """(data sets, n, 2)."""
+def draw(rng, n: int, names=NAMES):
+    """(critics, n, 2)."""
     return dgm.stack([DRAWS[name](rng, n) for name in names])
 
 
 class Noisy(nn.Module):
-    """The data and noise, for as many data sets as the shape says."""
+    """The data and noise, for as many critics as the shape says."""
 
     names: tuple[str, ...]
     event_ndim: int = 1
@@ -53,7 +54,9 @@ class Noisy(nn.Module):
 # %%
 # Value surfaces
 # --------------
-# Three critics at once, a stack; for each data set the surface of f, in units of its own steepest slope.
+# All critics at once, a stack; for each data set the surface of f, in units of its own steepest slope. How much of W do they
+# see? By (f(x) - f(x + noise)) / K, the median of three critics: now and then a penalised one has slope 1 the wrong way round,
+# and stays there, since to turn it would have to be flat for a while.
 
 # formula: gradient-penalty
 PENALISED = functools.partial(wgan.penalized_critic_loss, penalty=penalty)
@@ -67,7 +70,7 @@ def in_box(optimizer, c: float):
 WAYS = {"clipped": in_box(falling, c), "penalised": (PENALISED, falling)}
 
 
-def fit(loss, optimizer, sizes, what: str, names=tuple(DRAWS), steps: int = STEPS, batch: int = 256):
+def fit(loss, optimizer, sizes, what: str, names=NAMES, steps: int = STEPS, batch: int = 256):
     """A stack of critics beside the noisy data."""
     step = train.alternate(critic=(loss, optimizer, 1))
     critics = nn.stack([nn.MLP.init(rng, sizes, weight=nn.he_uniform) for _ in names])
@@ -79,15 +82,18 @@ def slopes(critic, x) -> np.ndarray:
     return np.linalg.norm(dgm.to_numpy(dgm.grad(lambda x: dgm.sum(critic(x)))(x)), axis=-1)
 
 
-real, noisy = draw(rng, 500), Noisy(tuple(DRAWS)).sample(rng, (3, 500))
+real, noisy = draw(rng, 500), Noisy(NAMES).sample(rng, (len(NAMES), 500))
 W = np.array([metrics.wasserstein(x, y) for x, y in zip(*map(dgm.unstack, (real, noisy)), strict=True)])
 points, _ = dgm.divergences.plane(3.0, 60)
-between = rng.uniform((3, 500, 1)) * (real - noisy) + noisy
+between = rng.uniform((len(NAMES), 500, 1)) * (real - noisy) + noisy
+x, everywhere = draw(rng, 5000), dgm.stack([points] * len(NAMES))
+noise = rng.normal(x.shape)
 critics = {way: fit(loss, optimizer, [2, 64, 64, 64, 1], way) for way, (loss, optimizer) in WAYS.items()}
 on_lines = {way: slopes(critic, between) for way, critic in critics.items()}
-K = {way: slopes(f, dgm.concat([dgm.stack([points] * 3), between], axis=1)).max(axis=1) for way, f in critics.items()}
-shares = {way: dgm.to_numpy(dgm.mean(f(real) - f(noisy), axis=(1, 2))) / K[way] / W for way, f in critics.items()}
-heights = [dgm.to_numpy(f(dgm.stack([points] * 3)))[i].reshape(60, 60) for f in critics.values() for i in range(3)]
+K = {way: slopes(f, dgm.concat([everywhere, between], axis=1)).max(axis=1) for way, f in critics.items()}
+sees = {way: dgm.to_numpy(dgm.mean(f(x) - f(x + noise), axis=(1, 2))) / K[way] / W for way, f in critics.items()}
+shares = {way: np.median(each.reshape(-1, 3), axis=0) for way, each in sees.items()}
+heights = [dgm.to_numpy(f(everywhere))[i].reshape(60, 60) for f in critics.values() for i in range(3)]
 for panel, height, name in zip("abcdef", heights, [f"{way}, {name}" for way in critics for name in DRAWS], strict=True):
     panels[panel].contourf(height[::-1], 12, extent=(-3, 3, -3, 3), cmap="RdBu_r")
     panels[panel].plot(*dgm.to_numpy(real)[tuple(DRAWS).index(name.split(", ")[1])].T, "k.", ms=2)

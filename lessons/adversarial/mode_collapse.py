@@ -11,8 +11,9 @@ So it goes round and round, one heap at a time. What helps? To let the generator
 that keeps up: without this control one might believe anything of the other two. And a gradient penalty? See the figure.
 
 All players are small networks, the same for all rows; only what a row names is another. Every row is five games side by side,
-and all rows see the same data. ``--set rate=0.002`` gives every discriminator the generator's own rate; ``--set scale=0.02`` is
-the papers' ring, which needs ten times as many steps. PacGAN's own networks, steps and numbers: ``python -m benchmarks modes``.
+and all rows see the same data. ``--set rate=0.002`` gives every discriminator the rate that its generator begins with;
+``--set scale=0.02`` is the papers' ring, which needs ten times as many steps. PacGAN's own networks, steps and numbers:
+``python -m benchmarks modes``.
 """
 
 import functools
@@ -39,7 +40,7 @@ ring, grid = data.ring_of_gaussians(scale=scale), data.grid_of_gaussians(spacing
 # The derivative of an unrolled loss goes through the updates of D. A pack of a generator with one mode shows two samples of it
 # always; a pack of data one time in eight.
 
-slow, fast = optim.adam(rate, beta1=0.5), optim.adam(2e-3, beta1=0.5)
+slow, fast, falling = (optim.adam(r, beta1=0.5) for r in (rate, 2e-3, optim.linear(2e-3, 1e-3, STEPS)))
 penalised = functools.partial(wgan.penalized_critic_loss, penalty=1.0)
 ahead = unrolled(gan.generator_loss, gan.discriminator_loss, optim.sgd(0.1 * SEEDS), 3)  # a stack's losses are means over it
 GAMES = {
@@ -62,7 +63,7 @@ def play(name: str, batches, width: int, looks: int = 20):
     pack = 2 if name == "in pairs" else 1
     judges = Packed(nn.stack([nn.MLP.init(rng, [2 * pack, 64, 64, 1]) for _ in range(SEEDS)]), pack)
     makers = nn.stack([Generator.init(rng, [2, width, width, 2]) for _ in range(SEEDS)])
-    step = train.alternate(**{player: (loss, optimizer, turns)}, G=(generator_loss, fast, 1))
+    step = train.alternate(**{player: (loss, optimizer, turns)}, G=(generator_loss, falling, 1))
     state = step.init({player: judges, "G": makers}, rng)
     part = STEPS // looks * turns
     for i in range(looks):

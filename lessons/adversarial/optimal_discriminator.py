@@ -85,7 +85,7 @@ steps, every = run.pick(quick=800, default=4000), run.pick(quick=100, default=50
 G, D = Generator.init(rng, [1, 16, 16, 1], dgm.tanh), nn.MLP.init(rng, [1, 32, 32, 1], dgm.tanh)
 alone = train.alternate(D=(gan.discriminator_loss, optim.adam(1e-2), 1))
 models = run.train(alone, alone.init({"D": D, "G": G}, rng), data.Fresh(real.sample, rng, 512, 400), "D alone").models
-fast, slow = optim.adam(5e-3), optim.adam(optim.linear(run.pick(quick=2e-3, default=5e-4), 0.0, steps))
+fast, slow = optim.adam(5e-3), optim.adam(optim.linear(2e-3, 0.0, steps))
 game = train.alternate(D=(gan.discriminator_loss, fast, run.settings["turns"]), G=(gan.generator_loss, slow, 1))
 stale = train.alternate(G=(gan.generator_loss, slow, 1))
 

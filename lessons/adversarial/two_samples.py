@@ -124,14 +124,15 @@ false_alarms = rejects(lambda shape: ring.sample(rng, shape), 30, run.pick(quick
 # ----------
 # What is there to be seen, and what a measure cannot see, follows from how it is made: Frechet's distance knows two moments,
 # the score never looks at the data, precision asks about samples and recall about data. Copies of the training set are perfect
-# to all that compare with the training set, unless one asks how far new data would be.
+# to all that compare with the training set, unless one asks how far new data would be; and that says nothing of missing modes.
+# So each of these measures is blind to something.
 
 SEES = {"MMD, narrow": ("4 of 8", "1 of 8", "Gaussian"), "classifier": ("4 of 8", "1 of 8", "Gaussian")}
 SEES |= {"Frechet": ("1 of 8",), "score, of 8": ("4 of 8", "1 of 8"), "precision": ("blurred", "Gaussian")}
 SEES |= {"recall": ("4 of 8", "1 of 8", "8 points"), "nearest": ("blurred", "Gaussian", "copies")}
 BLIND = {"MMD, narrow": ("copies",), "classifier": ("copies",), "recall": ("copies",), "MMD, wide": ("copies",)}
 BLIND |= {"Frechet": ("blurred", "4 of 8", "8 points", "Gaussian", "copies"), "score, of 8": ("blurred", "8 points", "copies")}
-BLIND |= {"precision": ("4 of 8", "1 of 8", "copies")}
+BLIND |= {"precision": ("4 of 8", "1 of 8", "copies"), "nearest": ("4 of 8",)}
 sees, blind = ([notices[m][list(made).index(f)] for m, faults in pairs.items() for f in faults] for pairs in (SEES, BLIND))
 
 p, q = (rng.normal((500_000, 3), "float64") * dgm.asarray(s) + m for s, m in (([1.0, 2, 3], 0.0), ([2.0, 1, 1.5], 1.0)))
@@ -141,7 +142,6 @@ gap, scores = metrics.frechet_distance(p, q) / closed - 1.0, np.mean([NUMBERS["s
 run.claim("faults that are to be noticed: share that is", np.mean(sees), "==", 1.0)
 run.claim("faults that a measure is blind to: noticed all the same", np.sum(blind), "==", 0.0)
 run.claim("copies of the training set: how many of eight measures notice", table[:, -1].sum(), "==", 1.0)
-run.claim("no measure notices all: most faults noticed, of six", table[:, 1:].sum(axis=1).max(), "<=", 5.0)
 run.claim("the MMD test's false alarms at 5%: share", false_alarms, "within", (0.03, 0.07))
 run.claim("half of the modes, 160 points: share noticed with a kernel as narrow as a mode", power["narrow"][-1], ">=", 0.9)
 run.claim("with one as wide as the ring", power["wide"][-1], "<=", 0.2)
