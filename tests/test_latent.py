@@ -163,8 +163,31 @@ def test_ppca_refuses_what_is_no_row() -> None:
 
 
 def small(sigma: float | None = None, hidden: tuple[int, ...] = (4,)) -> tuple[GaussianVAE, np.ndarray]:
-    model = nn.double(GaussianVAE.init(random(2), 5, hidden, 2, dgm.tanh, sigma))
+    model = nn.double(GaussianVAE.init(random(2), 5, hidden, 2, dgm.tanh, sigma=sigma))
     return model, 0.1 * points(4, n=6)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("hidden", [(), (4,), (4, 3)])
+def test_a_vae_may_begin_at_the_mean_of_its_data(hidden, dtype) -> None:
+    """At z = 0 it says the mean of the data, the encoder's first layer is 0 there; all weights are as without."""
+    x = (np.random.default_rng(3).random((40, 5)) < [0.0, 0.1, 0.5, 0.9, 1.0]).astype(dtype)
+    smoothed = (x.sum(axis=0) + 1.0) / 42.0
+    for model, mean, begins in (
+        (VAE.init(random(1), 5, hidden, 2, data=x), smoothed, lambda model: dgm.sigmoid(model.decoder(np.zeros((1, 2))))),
+        (GaussianVAE.init(random(1), 5, hidden, 2, data=x), x.mean(axis=0), lambda model: model.decoder(np.zeros((1, 2)))),
+    ):
+        assert np.allclose(dgm.to_numpy(begins(model))[0], mean, atol=1e-6)
+        assert np.allclose(dgm.to_numpy(model.encoder.layers[0](mean[None].astype("float32"))), 0.0, atol=1e-6)
+        plain = type(model).init(random(1), 5, hidden, 2)
+        for layer, other in zip(
+            model.encoder.layers + model.decoder.layers, plain.encoder.layers + plain.decoder.layers, strict=True
+        ):
+            assert np.array_equal(layer.weight, other.weight)
+            assert layer.bias.dtype == other.bias.dtype
+    for wrong, error in ((x[:, :4], ShapeError), (255.0 * x, DomainError)):
+        with pytest.raises(error, match=r"VAE\.init: data"):
+            VAE.init(random(1), 5, hidden, 2, data=wrong)
 
 
 @pytest.mark.parametrize("sigma", [None, 0.7])

@@ -55,8 +55,8 @@ class Noisy(nn.Module):
 # Value surfaces
 # --------------
 # All critics at once, a stack; for each data set the surface of f, in units of its own steepest slope. How much of W do they
-# see? By (f(x) - f(x + noise)) / K, the median of three critics: now and then a penalised one has slope 1 the wrong way round,
-# and stays there, since to turn it would have to be flat for a while.
+# see? E[f(x) - f(x + noise)] / K, critic by critic: now and then a penalised one has slope 1 the wrong way round, and stays
+# there, since to turn it would have to be flat for a while.
 
 # formula: gradient-penalty
 PENALISED = functools.partial(wgan.penalized_critic_loss, penalty=penalty)
@@ -91,8 +91,7 @@ noise = rng.normal(x.shape)
 critics = {way: fit(loss, optimizer, [2, 64, 64, 64, 1], way) for way, (loss, optimizer) in WAYS.items()}
 on_lines = {way: slopes(critic, between) for way, critic in critics.items()}
 K = {way: slopes(f, dgm.concat([everywhere, between], axis=1)).max(axis=1) for way, f in critics.items()}
-sees = {way: dgm.to_numpy(dgm.mean(f(x) - f(x + noise), axis=(1, 2))) / K[way] / W for way, f in critics.items()}
-shares = {way: np.median(each.reshape(-1, 3), axis=0) for way, each in sees.items()}
+shares = {way: dgm.to_numpy(dgm.mean(f(x) - f(x + noise), axis=(1, 2))) / K[way] / W for way, f in critics.items()}
 heights = [dgm.to_numpy(f(everywhere))[i].reshape(60, 60) for f in critics.values() for i in range(3)]
 for panel, height, name in zip("abcdef", heights, [f"{way}, {name}" for way in critics for name in DRAWS], strict=True):
     panels[panel].contourf(height[::-1], 12, extent=(-3, 3, -3, 3), cmap="RdBu_r")
@@ -145,8 +144,8 @@ run.claim("13 layers, clipped at 0.01: the first's gradient over the last's, log
 run.claim("13 layers, clipped at 0.5: log10", grows["clipped at 0.5"], ">=", 3.0)
 run.claim("13 layers, penalised: abs(log10)", abs(grows["penalised"]), "<=", 1.0)
 if run.mode != "quick":
-    more = (shares["penalised"] - shares["clipped"]).mean()
-    run.claim("share of W that estimates / K see: the penalised over the clipped, mean", more, ">=", 0.05)
+    more = (shares["penalised"] > shares["clipped"]).mean()
+    run.claim("of W, by estimate / K, the penalised critic sees more than the clipped: share of pairs", more, ">=", 0.6)
 
 if run.live:
 

@@ -158,19 +158,25 @@ run.claim("and log p of the models, mean over k: nats more", np.mean(better) - n
 # %%
 # ``--full``: the published setting
 # ---------------------------------
-# Two layers of 200 tanh units, 50 latent numbers, pixels white with the probability of their grey, Adam with eps 1e-4, batches
-# of 20, 3^i passes at rate 0.001 * 10^(-i/7). The paper goes up to i = 7, 3280 passes; here up to i = 4, 121 passes: 3.7% of
-# them. The numbers beside it are from memory (IWAE, Table 1, one stochastic layer).
+# Two layers of 200 tanh units, 50 latent numbers, biases that begin at the mean of the data, pixels white with the probability
+# of their grey, Adam with eps 1e-4, batches of 20. The paper makes 3280 passes, with a rate that falls in eight stages; here it
+# falls to 0 within 80 of them, 2.4%, and the models are not done. What k gives is to be seen all the same. Published are 86.76,
+# 85.54 and 84.78 nats (IWAE, Table 1, one stochastic layer, from memory).
 
 if run.mode == "full":
-    rate, passes = vae.burda_schedule(len(digits.train) // 20, stages=5)
-    for k, published in ((1, 86.76), (5, 85.54), (50, 84.78)):
-        step = train.minimise(lambda m, grey, rng, k=k: iwae.loss(k)(m, rng.bernoulli(grey), rng), optim.adam(rate, eps=1e-4))
-        state = step.init(VAE.init(rng, 784, (200, 200), 50, dgm.tanh), rng)
-        big = run.train(step, state, digits.train.batches(rng, 20, passes), f"as published, k = {k}").model
-        chunks = dgm.backend.chunks(rng.bernoulli(dgm.asarray(digits.test.x)), 100)
-        parts = [dgm.to_numpy(vae.log_prob_importance(big, x, 5000, rng, 100)) for x in run.progress(list(chunks), "test")]
-        run.claim(f"k = {k}: -log p, nats (published {published}, from memory)", -np.mean(parts), "<=", published + 3.0)
+    nats = {}
+    for k in (1, 5, 50):
+        batches = digits.train.batches(rng, 20, passes=80)
+        falling = optim.adam(optim.cosine(1e-3, 0.0, len(batches)), eps=1e-4)
+        step = train.minimise(lambda m, grey, rng, k=k: iwae.loss(k)(m, rng.bernoulli(grey), rng), falling)
+        state = step.init(VAE.init(rng, 784, (200, 200), 50, dgm.tanh, dgm.asarray(digits.train.x)), rng)
+        big = run.train(step, state, batches, f"as published, k = {k}").model
+        chunks = list(dgm.backend.chunks(rng.bernoulli(dgm.asarray(digits.test.x)), 20))
+        parts = [vae.log_prob_importance(big, x, 5000, rng, 50) for x in run.progress(chunks, "test")]
+        nats[k] = -float(dgm.mean(dgm.concat(parts)))
+    print("-log p of test digits, nats:", nats)
+    run.claim("five guesses instead of one: nats less (published 1.22)", nats[1] - nats[5], ">=", 0.5)
+    run.claim("fifty instead of five: nats less (published 0.76)", nats[5] - nats[50], ">=", 0.25)
 
 # %%
 # What to try next

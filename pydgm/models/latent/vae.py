@@ -43,10 +43,21 @@ class VAE(Module):
         hidden: Sequence[int] = (400,),
         latent: int = 20,
         activation: Callable[[Array], Array] = ad.relu,
+        data: Array | None = None,
     ) -> VAE:
-        """Fully connected, ``hidden`` widths from pixels to z, and the other way round in the decoder."""
+        """Fully connected, ``hidden`` widths from pixels to z, and the other way round in the decoder.
+
+        Biases begin at 0; with ``data`` (n, pixels) the outer ones at its mean p: the first is -p W, so that the encoder sees
+        x - p, the last log(p / (1 - p)), so that pixels are as likely as they are before z says anything.
+        """
         encoder = MLP.init(rng, [pixels, *hidden, 2 * latent], activation)
-        return cls(encoder, MLP.init(rng, [latent, *reversed(hidden), pixels], activation))
+        decoder = MLP.init(rng, [latent, *reversed(hidden), pixels], activation)
+        if data is None:
+            return cls(encoder, decoder)
+        checks.width(data, pixels, "VAE.init: data")
+        checks.within(data, 0.0, 1.0, "VAE.init: data")
+        p = (ad.sum(as_floats(data), axis=0) + 1.0) / (data.shape[0] + 2.0)  # never 0 or 1
+        return cls(*_centred(encoder, decoder, p, log(p / (1.0 - p))))
 
     @property
     def prior(self) -> StandardNormal:
@@ -89,6 +100,14 @@ class VAE(Module):
         return ad.sigmoid(self.decoder(z))
 
 
+def _centred(encoder: MLP, decoder: MLP, mean: Array, start: Array) -> tuple[MLP, MLP]:
+    """The encoder sees x - ``mean``, and the decoder begins at ``start``."""
+    (first, *rest), (*front, last) = encoder.layers, decoder.layers
+    mean, start = (ad.astype(x, first.weight.dtype) for x in (mean, start))
+    encoder = replace(encoder, layers=(replace(first, bias=-(mean @ first.weight)), *rest))
+    return encoder, replace(decoder, layers=(*front, replace(last, bias=start)))
+
+
 class GaussianVAE(VAE):
     """Numbers of any size in the place of pixels: p(x | z) = N(decoder(z), sigma^2 I).
 
@@ -105,11 +124,17 @@ class GaussianVAE(VAE):
         hidden: Sequence[int] = (400,),
         latent: int = 20,
         activation: Callable[[Array], Array] = ad.relu,
+        data: Array | None = None,
         sigma: float | None = None,
     ) -> GaussianVAE:
         """As :meth:`VAE.init`; without ``hidden`` widths the network is linear. ``sigma``: fixed, else trained, from 1 on."""
         networks = VAE.init(rng, numbers, hidden, latent, activation)
-        return cls(networks.encoder, networks.decoder, zeros(()) if sigma is None else math.log(sigma))
+        encoder, decoder = networks.encoder, networks.decoder
+        if data is not None:
+            checks.width(data, numbers, "GaussianVAE.init: data")
+            mean = ad.mean(as_floats(data), axis=0)
+            encoder, decoder = _centred(encoder, decoder, mean, mean)
+        return cls(encoder, decoder, zeros(()) if sigma is None else math.log(sigma))
 
     @property
     def sigma(self) -> Array:
