@@ -200,7 +200,7 @@ def autoencoder(data: Dataset, rng: Any) -> VAE:
 
 
 def importance_weighted(data: Dataset, rng: Any, k: int) -> Likelihood:
-    """The network and the batches of Burda et al. 2016, as the lesson's ``--full``: 80 of their 3280 passes, a rate that falls to 0.
+    """The network and batches of Burda et al. 2016, as the lesson's ``--full``: 80 of their 3280 passes, at a rate that falls.
 
     A pixel is white with the probability of its grey, drawn anew for each batch, once for the test rows. A bound: L_5000.
     """
