@@ -123,7 +123,7 @@ run.picture("a", "b", "c", "d")
 
 exact = {(name, K): nn.double(f) for K, each in flows.items() for name, f in zip(DRAWS, each, strict=True)}
 points = run.pick(quick=150_000, default=300_000)
-masses = [over_plane(f.log_prob, reach=4.5, least=points)[0] for f in exact.values()]
+masses = [over_plane(f.log_prob, reach=4.5, least=points * max(1, K // 32))[0] for (_, K), f in exact.items()]  # finer folds
 for kind, reach, points in (("mixture", 4.5, run.pick(quick=200_000, default=400_000)), ("kernels", 3.2, 14_000)):
     masses += [over_plane(nn.double(m[kind]).log_prob, None, reach, points, size=2000)[0] for m in models.values()]
 z = rng.normal((20, 2), "float64")
