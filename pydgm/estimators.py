@@ -192,6 +192,8 @@ def clarity(draws: Array, better: Array | None = None) -> float:
     another estimator has the same mean and less noise, its draws say what the mean is: ``better``.
     """
     both = draws, draws if better is None else better
+    for each in both:
+        checks.count(each.shape[0], "clarity: draws", 2)
     noise, signal = (to_numpy(each).astype("float64").reshape(each.shape[0], -1) for each in both)
     square = (signal.mean(axis=0) ** 2 - signal.var(axis=0, ddof=1) / len(signal)).sum()
     return float(numpy.sqrt(max(square, 0.0) / noise.var(axis=0, ddof=1).sum()))

@@ -224,6 +224,8 @@ def test_signal_over_noise() -> None:
     assert estimators.clarity(mean + draws) == pytest.approx(0.5 / np.sqrt(3.0), rel=0.1)
     assert estimators.clarity(draws, mean + 0.01 * draws) == pytest.approx(0.5 / np.sqrt(3.0), rel=0.05)
     assert estimators.clarity(draws - draws.mean(axis=0)) == 0.0
+    with pytest.raises(DomainError, match="draws: wanted 2 or more"):
+        estimators.clarity(draws[:1])
 
 
 def test_in_a_compiled_step(elsewhere) -> None:
