@@ -32,9 +32,9 @@ from ...random import Generator
 class VAE(Module):
     """Images in rows of pixels in [0, 1]. ``encoder``: pixels -> (mu, log sigma); ``decoder``: z -> logits of the pixels.
 
-    Pixels are 0 or 1. Of grey ones p^x (1 - p)^(1 - x) is no density, since over [0, 1] it does not integrate to 1 (Loaiza-Ganem
-    and Cunningham, "The continuous Bernoulli", 2019): it trains, but its nats compare with nothing but each other. To have a
-    likelihood, draw each pixel with the probability of its grey, ``rng.bernoulli(grey)``.
+    Pixels are 0 or 1. Of grey ones p^x (1 - p)^(1 - x) is no density, since over [0, 1] it does not integrate to 1
+    (Loaiza-Ganem and Cunningham, "The continuous Bernoulli", 2019): it trains, but its nats compare with nothing but each
+    other. To have a likelihood, draw each pixel with the probability of its grey, ``rng.bernoulli(grey)``.
     """
 
     encoder: MLP
