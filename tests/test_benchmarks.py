@@ -153,6 +153,22 @@ def test_likelihoods_are_kept(tmp_path, monkeypatch, capsys) -> None:
     assert "is no file of results" in capsys.readouterr().err
 
 
+def test_an_importance_weighted_model_goes_on_from_its_file(tmp_path, monkeypatch) -> None:
+    """Of grey pixels, two kinds of pictures: better than columns one by one, and the second time nothing is trained again."""
+    monkeypatch.setattr(likelihood, "KEEP", tmp_path / "kept")
+    rng = np.random.default_rng(0)
+    kinds = rng.choice([0.05, 0.95], (2, 784)).astype("float32")
+    parts = [data.Rows(kinds[rng.integers(0, 2, n)]) for n in (60, 20, 30)]
+    pictures = data.Dataset(*parts, (28, 28), "two kinds of pictures", real=False)
+    columns = -784 * 0.47  # half of the pixels differ: log 2 each, and the others' entropy of .2
+    first = likelihood.importance_weighted(pictures, dgm.random.Generator(3), k=5)
+    assert first.kind == "bound"
+    assert columns + 100.0 < first.nats < -784 * 0.19  # which is the entropy of one kind
+    assert first.low < first.nats < first.high
+    monkeypatch.setattr(likelihood.iwae, "loss", None)
+    assert likelihood.importance_weighted(pictures, dgm.random.Generator(3), k=5) == first
+
+
 def test_likelihoods_say_what_they_are() -> None:
     """Exact, bounded, estimated: the truth lies where each says, in nats and in bits."""
     rng = dgm.random.Generator(0)
