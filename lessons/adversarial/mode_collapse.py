@@ -27,7 +27,10 @@ from pydgm.models.adversarial import Generator, Packed, gan, hinge, lsgan, unrol
 SOURCE = {"lecture": "L3, Mode Collapse", "figure": "Metz et al. 2017, Figure 2; counts of VEEGAN and PacGAN"}
 run = lesson.start("adversarial/mode_collapse", __doc__, **SOURCE, live=True, settings={"rate": 1e-4, "scale": 0.1})
 (rate, scale), rng, SEEDS = run.settings.values(), run.rng, run.pick(quick=2, default=5)
-STEPS, panels = run.pick(quick=700, default=1000), run.panels("aabc;aade", width_ratios=[1.2, 1.2, 1.0, 1.0])
+(STEPS, LAST), panels = (
+    run.pick(quick=(700, 2e-3), default=(1000, 1e-3)),
+    run.panels("aabc;aade", width_ratios=[1.2, 1.2, 1.0, 1.0]),
+)
 ring, grid = data.ring_of_gaussians(scale=scale), data.grid_of_gaussians(spacing=1.0, scale=scale / 2.0)
 
 # %%
@@ -40,7 +43,7 @@ ring, grid = data.ring_of_gaussians(scale=scale), data.grid_of_gaussians(spacing
 # The derivative of an unrolled loss goes through the updates of D. A pack of a generator with one mode shows two samples of it
 # always; a pack of data one time in eight.
 
-slow, fast, falling = (optim.adam(r, beta1=0.5) for r in (rate, 2e-3, optim.linear(2e-3, 1e-3, STEPS)))
+slow, fast, falling = (optim.adam(r, beta1=0.5) for r in (rate, 2e-3, optim.linear(2e-3, LAST, STEPS)))
 penalised = functools.partial(wgan.penalized_critic_loss, penalty=1.0)
 ahead = unrolled(gan.generator_loss, gan.discriminator_loss, optim.sgd(0.1 * SEEDS), 3)  # a stack's losses are means over it
 GAMES = {
