@@ -70,6 +70,13 @@ def width(x: Any, n: int, what: str) -> None:
         raise ShapeError(f"{what}: wanted an array (..., {n}), got {shape_text(x)}")
 
 
+def rows(x: Any, n: int, what: str) -> None:
+    """Raise :class:`ShapeError` unless ``x`` are one or more rows of ``n`` numbers."""
+    width(x, n, what)
+    if x.ndim != 2 or not x.shape[0]:
+        raise ShapeError(f"{what}: wanted rows (n, {n}), got {shape_text(x)}")
+
+
 def parameter(x: Any, what: str) -> None:
     """Raise :class:`ArgumentError` for what is neither a number nor an array."""
     if not is_array(seen(x)) and (isinstance(seen(x), bool) or not isinstance(seen(x), int | float)):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import pydgm as dgm
 from pydgm import mcmc, optim, train, trees
 from pydgm.distributions import Independent, Normal
+from pydgm.errors import DomainError, ShapeError
 from pydgm.models.energy import RBM, contrastive, rbm
 
 
@@ -254,6 +255,9 @@ def test_init_starts_at_the_data() -> None:
     np.testing.assert_allclose(dgm.sigmoid(model.b), [0.01, 0.99, 0.5], rtol=1e-5)
     assert not model.a.any()
     assert not RBM.init(dgm.random.Generator(0), 3, 5).b.any()
+    for wrong, error in ((v[:, :2], ShapeError), (v[0], ShapeError), (v[:0], ShapeError), (255.0 * v, DomainError)):
+        with pytest.raises(error, match=r"RBM\.init: data"):
+            RBM.init(dgm.random.Generator(0), 3, 5, wrong)
 
 
 def test_on_another_device(elsewhere) -> None:

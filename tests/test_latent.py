@@ -185,7 +185,7 @@ def test_a_vae_may_begin_at_the_mean_of_its_data(hidden, dtype) -> None:
         ):
             assert np.array_equal(layer.weight, other.weight)
             assert layer.bias.dtype == other.bias.dtype
-    for wrong, error in ((x[:, :4], ShapeError), (255.0 * x, DomainError)):
+    for wrong, error in ((x[:, :4], ShapeError), (x[0], ShapeError), (x[:0], ShapeError), (255.0 * x, DomainError)):
         with pytest.raises(error, match=r"VAE\.init: data"):
             VAE.init(random(1), 5, hidden, 2, data=wrong)
 

@@ -62,6 +62,8 @@ class RBM(Module):
         W = scale * rng.normal((visible, hidden))
         if data is None:
             return cls(W, zeros((visible,), W), zeros((hidden,), W))
+        checks.rows(data, visible, "RBM.init: data")
+        checks.within(data, 0.0, 1.0, "RBM.init: data")
         p = (sum(astype(data, W.dtype), axis=0) + 1.0) / (data.shape[0] + 2.0)  # never 0 or 1
         return cls(W, log(p / (1.0 - p)), zeros((hidden,), W))
 

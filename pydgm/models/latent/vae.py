@@ -59,7 +59,7 @@ class VAE(Module):
         decoder = MLP.init(rng, [latent, *reversed(hidden), pixels], activation)
         if data is None:
             return cls(encoder, decoder)
-        checks.width(data, pixels, "VAE.init: data")
+        checks.rows(data, pixels, "VAE.init: data")
         checks.within(data, 0.0, 1.0, "VAE.init: data")
         p = (ad.sum(as_floats(data), axis=0) + 1.0) / (data.shape[0] + 2.0)  # never 0 or 1
         return cls(*_centred(encoder, decoder, p, log(p / (1.0 - p))))
@@ -136,7 +136,7 @@ class GaussianVAE(VAE):
         networks = VAE.init(rng, numbers, hidden, latent, activation)
         encoder, decoder = networks.encoder, networks.decoder
         if data is not None:
-            checks.width(data, numbers, "GaussianVAE.init: data")
+            checks.rows(data, numbers, "GaussianVAE.init: data")
             mean = ad.mean(as_floats(data), axis=0)
             encoder, decoder = _centred(encoder, decoder, mean, mean)
         return cls(encoder, decoder, zeros(()) if sigma is None else math.log(sigma))
