@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import functools
 import types
+import warnings
 import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from . import backend, trees
+from . import backend, storage, trees
 from .backend import to_numpy
-from .errors import shape_text
+from .errors import DataError, shape_text
 from .random import Generator
 from .storage import describe, text_of
 
@@ -99,3 +100,33 @@ def _code(code: types.CodeType) -> bytes:
 
 def _constant(c: Any) -> bytes:
     return repr(sorted(map(repr, c)) if isinstance(c, frozenset) else c).encode()  # a set's order is another in each process
+
+
+def of_run(step: Any, state: Any, batches: Any, validate: Any, validate_every: int) -> dict[str, str]:
+    """What decides the bits of :func:`pydgm.train.run`; a file of another origin is refused."""
+    return {
+        "step": f"{step.name} {of_function((step.update, step.average))}",
+        "batches": of_batches(batches),
+        "model and noise": of_state(state._replace(log={}, best=None)),
+        "validation": "none" if validate is None else f"{of_function(validate)} every {validate_every}",
+    }
+
+
+def save(path: Any, state: Any, began_with: dict[str, str], warn: bool = False) -> None:
+    """A run's file, ``state`` beside what it began with. With ``warn`` a run goes on where it cannot be written."""
+    try:
+        storage.save(path, {"began with": began_with, "state": state})
+    except OSError as error:
+        if not warn:
+            raise DataError(f"run: {path} cannot be written: {error.strerror}") from None
+        warnings.warn(f"the run could not be saved to {path} ({error.strerror}); it goes on", RuntimeWarning, stacklevel=3)
+
+
+def resumed(path: Any, state: Any, began_with: dict[str, str]) -> Any:
+    """The state in a run's file, if that run began as this one, in ``state``."""
+    like: dict[str, Any] = {"began with": began_with, "state": state._replace(log={})}
+    try:
+        loaded, log = storage.load_beside(path, like, "run", "['state'].log")
+    except DataError as error:
+        raise DataError(f"{error}. To begin anew, delete it, or save elsewhere") from None
+    return loaded["state"]._replace(log=log)

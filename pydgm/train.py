@@ -15,7 +15,6 @@ import math
 import os
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -28,7 +27,7 @@ from . import checks, lint, optim, origin, storage, trees
 from .autodiff import Tensor, value_and_grad
 from .backend import Array, copy, is_array, seen, to_numpy, xp
 from .compile import compile
-from .errors import ArgumentError, DataError, NaNError, caller, kind_text, shape_text
+from .errors import ArgumentError, NaNError, caller, kind_text, shape_text
 from .nn.module import Updates, with_states
 from .optim import Optimizer, Rate
 from .random import Generator
@@ -270,11 +269,11 @@ def run(
     state = State(_own(state.model), _own(state.memory), state.noise, state.step, state.log, average, best)
     start, began_with = int(state.step), {}
     if save is not None:
-        began_with = _origin(step, state, batches, validate, validate_every)
+        began_with = origin.of_run(step, state, batches, validate, validate_every)
         if Path(save).exists():
-            state = _resumed(save, state, began_with)
+            state = origin.resumed(save, state, began_with)
         else:
-            _save(save, state, began_with)  # what cannot be written is said before the work, not after it
+            origin.save(save, state, began_with)  # what cannot be written is said before the work, not after it
     log, saved_at = _Log(state.log), time.monotonic()
     with step.alone():
         step._rng.restore(state.noise)
@@ -295,7 +294,7 @@ def run(
                 best = log.validated(validate, model if average is None else average, best, made)
             if save is not None and time.monotonic() - saved_at > save_every:
                 now = State(model, memory, step._rng.state(), numpy.int64(made), log.arrays(), average, best)
-                _save(save, now, began_with, warn=True)
+                origin.save(save, now, began_with, warn=True)
                 saved_at = time.monotonic()
         noise = step._rng.state()
     if made == start:
@@ -305,7 +304,7 @@ def run(
     lint.check_finite(model)
     state = State(model, memory, noise, numpy.int64(made), log.arrays(), average, best)
     if save is not None:
-        _save(save, state, began_with, warn=True)
+        origin.save(save, state, began_with, warn=True)
     return state
 
 
@@ -391,32 +390,3 @@ def _grouped(batches: Iterable[Any] | int, size: int, done: int, what: str) -> I
         return each
     bar: Iterator[tuple[Any, ...]] = iter(tqdm(each, desc=what, total=steps, initial=done, disable=None, leave=False))
     return bar
-
-
-def _origin(step: Step, state: State, batches: Any, validate: Any, validate_every: int) -> dict[str, str]:
-    """What decides the bits of a run; a file of another origin is refused."""
-    return {
-        "step": f"{step.name} {origin.of_function((step.update, step.average))}",
-        "batches": origin.of_batches(batches),
-        "model and noise": origin.of_state(state._replace(log={}, best=None)),
-        "validation": "none" if validate is None else f"{origin.of_function(validate)} every {validate_every}",
-    }
-
-
-def _save(path: Any, state: State, began_with: dict[str, str], warn: bool = False) -> None:
-    try:
-        storage.save(path, {"began with": began_with, "state": state})
-    except OSError as error:
-        if not warn:
-            raise DataError(f"run: {path} cannot be written: {error.strerror}") from None
-        warnings.warn(f"the run could not be saved to {path} ({error.strerror}); it goes on", RuntimeWarning, stacklevel=3)
-
-
-def _resumed(path: Any, state: State, began_with: dict[str, str]) -> State:
-    like: dict[str, Any] = {"began with": began_with, "state": state._replace(log={})}
-    try:
-        loaded, log = storage.load_beside(path, like, "run", "['state'].log")
-    except DataError as error:
-        raise DataError(f"{error}. To begin anew, delete it, or save elsewhere") from None
-    resumed: State = loaded["state"]
-    return resumed._replace(log=log)
