@@ -25,8 +25,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy
-
 import pydgm as dgm
 from pydgm import files, metrics, optim, train
 from pydgm.data import DataError, Dataset
@@ -38,7 +36,7 @@ from pydgm.models.energy import RBM, contrastive
 from pydgm.models.latent import VAE, iwae, vae
 
 KEPT = Path(__file__).parent / "likelihood.json"
-KEEP = Path("build/likelihood")  # where trainings of hours are kept, and go on from
+RUNS = Path("build/likelihood")  # where trainings of hours are kept, and go on from
 DATA = ("dna", "mushrooms", "nips", "binarized_mnist", "mnist")
 BINARY = DATA[:4]
 Train = Callable[[Dataset, Any], Any]
@@ -83,8 +81,7 @@ def density(name: str, *data: str) -> Callable[[Train], Train]:
 @density("independent columns", *BINARY)
 def independent(data: Dataset, rng: Any) -> Independent:
     """Each column by itself, one of each value added. Exact."""
-    p = (data.train.x.sum(axis=0, dtype="float64") + 1.0) / (len(data.train) + 2.0)
-    return Independent(Bernoulli(dgm.asarray(numpy.log(p / (1.0 - p)))), 1)
+    return Independent(Bernoulli.fit(dgm.asarray(data.train.x)), 1)
 
 
 class Recipe(NamedTuple):
@@ -208,8 +205,8 @@ def importance_weighted(data: Dataset, rng: Any, k: int) -> Likelihood:
     falling = optim.adam(optim.cosine(1e-3, 0.0, len(batches)), eps=1e-4)
     step = train.minimise(lambda m, grey, rng: iwae.loss(k)(m, rng.bernoulli(grey), rng), falling)
     state = step.init(VAE.init(rng, 784, (200, 200), 50, dgm.tanh, dgm.asarray(data.train.x)), rng)
-    KEEP.mkdir(parents=True, exist_ok=True)
-    model = train.run(step, state, batches, what, save=KEEP / f"iwae-{k}-{int(rng.state()[0])}.npz").model
+    RUNS.mkdir(parents=True, exist_ok=True)
+    model = train.run(step, state, batches, what, save=RUNS / f"iwae-{k}-{int(rng.state()[0])}.npz").model
     x = [rng.bernoulli(part) for part in dgm.backend.chunks(dgm.asarray(data.test.x), 20)]
     one, other = (dgm.concat([vae.log_prob_importance(model, part, 2500, rng, 50) for part in x]) for _ in range(2))
     found = bound(one, other)  # of L_2500, twice
@@ -217,8 +214,7 @@ def importance_weighted(data: Dataset, rng: Any, k: int) -> Likelihood:
     return found._replace(nats=nats, low=found.low + nats - found.nats)
 
 
-for k in (1, 5, 50):
-    density(f"IWAE, k = {k}", "mnist")(functools.partial(importance_weighted, k=k))
+MODELS |= {f"IWAE, k = {k}": (functools.partial(importance_weighted, k=k), ("mnist",)) for k in (1, 5, 50)}
 
 
 def measure(name: str, data: str, seeds: int) -> dict[str, Any]:

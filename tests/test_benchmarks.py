@@ -155,7 +155,7 @@ def test_likelihoods_are_kept(tmp_path, monkeypatch, capsys) -> None:
 
 def test_an_importance_weighted_model_goes_on_from_its_file(tmp_path, monkeypatch) -> None:
     """Of grey pixels, two kinds of pictures: better than columns one by one, and the second time nothing is trained again."""
-    monkeypatch.setattr(likelihood, "KEEP", tmp_path / "kept")
+    monkeypatch.setattr(likelihood, "RUNS", tmp_path / "kept")
     rng = np.random.default_rng(0)
     kinds = rng.choice([0.05, 0.95], (2, 784)).astype("float32")
     parts = [data.Rows(kinds[rng.integers(0, 2, n)]) for n in (60, 20, 30)]

@@ -14,6 +14,7 @@ from pydgm import distributions as dist
 from pydgm import divergences as div
 from pydgm import metrics
 from pydgm.distributions import Independent, Normal
+from pydgm.errors import DomainError, ShapeError
 from pydgm.testing import arrays, check_grads
 
 GRID = np.linspace(-12.0, 12.0, 4001)
@@ -30,6 +31,18 @@ SCIPY = [
     (dist.Uniform(np.float64(-1.0), np.float64(2.5)), scipy.stats.uniform(-1.0, 3.5), GRID),
     (dist.Bernoulli(np.float64(0.8)), scipy.stats.bernoulli(1 / (1 + np.exp(-0.8))), np.array([0.0, 1.0])),
 ]
+
+
+@given(st.integers(0, 2**32), st.integers(0, 30), st.sampled_from(["uint8", "float32", "float64"]))
+def test_bernoullis_of_columns_are_counts(seed, n, dtype) -> None:
+    """One of each value more than there are: also of columns that are all 0 or all 1, and of no rows at all."""
+    x = (np.random.default_rng(seed).random((n, 3)) < [0.0, 0.4, 1.0]).astype(dtype)
+    fitted = dist.Bernoulli.fit(x)
+    np.testing.assert_allclose(fitted.probs, (x.sum(axis=0) + 1.0) / (n + 2.0), rtol=1e-5)
+    assert np.isfinite(fitted.logits).all()
+    for wrong, error in ((np.ones(()), ShapeError), (255 * np.ones((2, 3)), DomainError)):
+        with pytest.raises(error, match=r"Bernoulli\.fit"):
+            dist.Bernoulli.fit(wrong)
 
 
 @pytest.mark.parametrize(("ours", "scipys", "at"), SCIPY, ids=["normal", "uniform", "bernoulli"])

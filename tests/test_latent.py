@@ -1,6 +1,7 @@
 """Latent variable models whose truth is known: mixtures of spheres, probabilistic PCA, VAEs of numbers."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -185,9 +186,26 @@ def test_a_vae_may_begin_at_the_mean_of_its_data(hidden, dtype) -> None:
         ):
             assert np.array_equal(layer.weight, other.weight)
             assert layer.bias.dtype == other.bias.dtype
-    for wrong, error in ((x[:, :4], ShapeError), (x[0], ShapeError), (x[:0], ShapeError), (255.0 * x, DomainError)):
-        with pytest.raises(error, match=r"VAE\.init: data"):
-            VAE.init(random(1), 5, hidden, 2, data=wrong)
+    for wrong in (x[:, :4], x[0], x[:0]):
+        for of in (VAE, GaussianVAE):
+            with pytest.raises(ShapeError, match=r"VAE\.init: data"):
+                of.init(random(1), 5, hidden, 2, data=wrong)
+    with pytest.raises(DomainError, match="divided by 255"):
+        VAE.init(random(1), 5, hidden, 2, data=255.0 * x)
+
+
+def test_what_is_said_of_grey_pixels_is_below_the_mean_over_black_and_white() -> None:
+    """All 2^5 pictures, each with its probability: log p(x | z) is a mean, "log p(x)" and the ELBO are bounds."""
+    model = nn.double(VAE.init(random(1), 5, (4,), 2, dgm.tanh))
+    grey = np.array([[0.1, 0.3, 0.5, 0.8, 0.9], [0.0, 0.2, 1.0, 0.6, 0.4]])
+    black_and_white = np.array(list(itertools.product((0.0, 1.0), repeat=5)))
+    chance = np.where(black_and_white == 1.0, grey[:, None], 1.0 - grey[:, None]).prod(axis=2)  # (2, 32)
+    z = np.random.default_rng(0).standard_normal((3, 2))
+    np.testing.assert_allclose(model.log_likelihoods(grey, z), chance @ model.log_likelihoods(black_and_white, z), atol=1e-12)
+    mean = chance @ np.asarray(vae.quadrature(model, black_and_white, 200).log_prob)
+    of_grey = np.asarray(vae.quadrature(model, grey, 200).log_prob)
+    assert (of_grey < mean).all()
+    assert (np.asarray(vae.elbo_quadrature(model, grey, *normal_plane(40))) < of_grey).all()
 
 
 @pytest.mark.parametrize("sigma", [None, 0.7])

@@ -7,7 +7,8 @@ Scalable Weakly-Supervised Learning" (2018); Palumbo, Daunhawer and Vogt, "MMVAE
 
 One digit is written by hand, and set in type beside it. What the two have in common is which digit it is; how the hand slants,
 and where the type stands, is nobody else's business. Nobody tells the model so, and no label is shown to it: it is to find out
-by having to draw one view from the other. (Pixels are grey, so nats of pictures compare only with each other.)
+by having to draw one view from the other. (Pixels are grey: their nats
+are those of black and white pictures drawn from them, on average, seen from below.)
 """
 
 import numpy as np

@@ -11,7 +11,7 @@ from .. import checks
 from ..backend import Array, arange, asarray, is_array, scatter_add, seen, xp
 from ..errors import DomainError, ShapeError, shape_text
 from ..random import Generator
-from .base import Distribution, Shape, as_tuple, dtype_of, log, log1mexp, shape_of
+from .base import Distribution, Shape, as_floats, as_tuple, dtype_of, log, log1mexp, shape_of
 
 
 class Bernoulli(Distribution):
@@ -21,6 +21,16 @@ class Bernoulli(Distribution):
 
     def __post_init__(self) -> None:
         checks.parameter(self.logits, "Bernoulli: logits")
+
+    @classmethod
+    def fit(cls, x: Array) -> Bernoulli:
+        """Of each column of the rows ``x`` (n, ...): p = (sum x + 1) / (n + 2), one of each value added: never 0 or 1."""
+        checks.array(x, "Bernoulli.fit: rows")
+        if x.ndim == 0:
+            raise ShapeError("Bernoulli.fit: wanted rows (n, ...), got a single number")
+        checks.within(x, 0.0, 1.0, "Bernoulli.fit: rows", ": are pixels to be divided by 255?")
+        p = (ad.sum(as_floats(x), axis=0) + 1.0) / (x.shape[0] + 2.0)
+        return cls(log(p / (1.0 - p)))
 
     @property
     def probs(self) -> Array:

@@ -28,7 +28,6 @@ from ...autodiff import (
     concat,
     exp,
     expand_dims,
-    log,
     logsumexp,
     matrix_transpose,
     mean,
@@ -38,6 +37,7 @@ from ...autodiff import (
     sum,
 )
 from ...backend import Array, asarray, zeros
+from ...distributions import Bernoulli
 from ...mcmc import ais
 from ...metrics import Likelihood
 from ...nn import Module
@@ -63,9 +63,7 @@ class RBM(Module):
         if data is None:
             return cls(W, zeros((visible,), W), zeros((hidden,), W))
         checks.rows(data, visible, "RBM.init: data")
-        checks.within(data, 0.0, 1.0, "RBM.init: data")
-        p = (sum(astype(data, W.dtype), axis=0) + 1.0) / (data.shape[0] + 2.0)  # never 0 or 1
-        return cls(W, log(p / (1.0 - p)), zeros((hidden,), W))
+        return cls(W, astype(Bernoulli.fit(data).logits, W.dtype), zeros((hidden,), W))
 
     @property
     def transposed(self) -> RBM:

@@ -32,9 +32,9 @@ from ...random import Generator
 class VAE(Module):
     """Images in rows of pixels in [0, 1]. ``encoder``: pixels -> (mu, log sigma); ``decoder``: z -> logits of the pixels.
 
-    Pixels are 0 or 1. Of grey ones p^x (1 - p)^(1 - x) is no density, since over [0, 1] it does not integrate to 1
-    (Loaiza-Ganem and Cunningham, "The continuous Bernoulli", 2019): it trains, but its nats compare with nothing but each
-    other. To have a likelihood, draw each pixel with the probability of its grey, ``rng.bernoulli(grey)``.
+    Pixels are 0 or 1. Of grey ones p^x (1 - p)^(1 - x) is no density on [0, 1] (Loaiza-Ganem and Cunningham, "The continuous
+    Bernoulli", 2019), but log p(x | z) is the mean of log p(b | z) over pictures b that are white with the probability x. So
+    what is said of x, the ELBO or "log p(x)", is below the mean of log p(b). To have that, draw: ``rng.bernoulli(grey)``.
     """
 
     encoder: MLP
@@ -60,9 +60,8 @@ class VAE(Module):
         if data is None:
             return cls(encoder, decoder)
         checks.rows(data, pixels, "VAE.init: data")
-        checks.within(data, 0.0, 1.0, "VAE.init: data")
-        p = (ad.sum(as_floats(data), axis=0) + 1.0) / (data.shape[0] + 2.0)  # never 0 or 1
-        return cls(*_centred(encoder, decoder, p, log(p / (1.0 - p))))
+        columns = Bernoulli.fit(data)
+        return cls(*_centred(encoder, decoder, columns.probs, columns.logits))
 
     @property
     def prior(self) -> StandardNormal:
