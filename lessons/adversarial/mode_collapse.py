@@ -27,7 +27,7 @@ from pydgm.models.adversarial import Generator, Packed, gan, hinge, lsgan, unrol
 SOURCE = {"lecture": "L3, Mode Collapse", "figure": "Metz et al. 2017, Figure 2; counts of VEEGAN and PacGAN"}
 run = lesson.start("adversarial/mode_collapse", __doc__, **SOURCE, live=True, settings={"rate": 1e-4, "scale": 0.1})
 (rate, scale), rng, panels = run.settings.values(), run.rng, run.panels("aabc;aade", width_ratios=[1.2, 1.2, 1.0, 1.0])
-SEEDS, STEPS, LAST = run.pick(quick=(2, 700, 2e-3), default=(5, 1000, 1e-3))
+SEEDS, STEPS, LAST = run.pick(quick=(2, 700, 2e-3), default=(7, 1000, 1e-3))
 ring, grid = data.ring_of_gaussians(scale=scale), data.grid_of_gaussians(spacing=1.0, scale=scale / 2.0)
 
 # %%

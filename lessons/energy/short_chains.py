@@ -36,7 +36,7 @@ panels = run.panels("ab")
 patterns = dgm.asarray(data.bars_and_stripes(4))
 # formula: rbm-likelihood, rbm-marginal
 log_likelihood = dgm.compile(lambda machine: dgm.mean(machine.log_prob(patterns, rbm.log_partition(machine))))
-seeds, part = run.pick(quick=2, default=4), run.pick(quick=300, default=450)
+seeds, part = run.pick(quick=3, default=4), run.pick(quick=300, default=450)
 
 
 def learn(phase, rate, what: str, parts: int = 10):

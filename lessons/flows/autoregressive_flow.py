@@ -129,7 +129,7 @@ affine = min(beyond["rings"][name] for name in ("MAF", "IAF")) / beyond["rings"]
 mass = [over_plane(nn.double(models[name]["MAF MoG"]).log_prob, reach=4.5, least=grid)[0] for name in DRAWS]
 run.claim("there and back, and log det both ways against the engine's Jacobian: largest gap", gaps.max(), "<=", 1e-10)
 run.claim("no coordinate hears of later ones: largest slope", slopes[~before & ~np.eye(D, dtype=bool)].max(), "==", 0.0)
-run.claim("and of all earlier ones: smallest slope", slopes[before].min(), ">", 0.0)
+run.claim("and of all earlier ones: slopes that are 0", (slopes[before] == 0.0).sum(), "==", 0)
 run.claim("MAF takes longer to sample than to score, 64 coordinates: times", sample[0] / score[0], ">=", 10.0)
 run.claim("IAF takes longer to score than to sample, 64 coordinates: times", score[1] / sample[1], ">=", 10.0)
 run.claim("a coupling takes about as long both ways: times", sample[2] / score[2], "within", (0.5, 4.0))
