@@ -10,7 +10,7 @@ So it goes round and round, one heap at a time. What helps? To let the generator
 (unrolled). To show the discriminator two samples at once, which tell whether they are alike (packed). Or simply a discriminator
 that keeps up: without this control one might believe anything of the other two. And a gradient penalty? See the figure.
 
-All players are small networks, the same for all rows; only what a row names is another. Every row is several games side by side,
+All players are small networks, the same for all rows; only what a row names is another. Every row is several games at once,
 and all rows see the same data. ``--set rate=0.002`` gives every discriminator the rate that its generator begins with;
 ``--set scale=0.02`` is the papers' ring, which needs ten times as many steps. PacGAN's own networks, steps and numbers:
 ``python -m benchmarks modes``.
