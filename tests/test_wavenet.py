@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 import pydgm as dgm
 from pydgm import nn, trees
-from pydgm.data.sounds import VOWELS, Voice, mu_law, mu_law_inverse, spectrum
+from pydgm.data.sounds import VOWELS, Voice, apart, mu_law, mu_law_inverse, spectrum
 from pydgm.errors import ArgumentError, DomainError, ShapeError
 from pydgm.lesson.sound import Sound
-from pydgm.models.autoregressive import WaveNet
+from pydgm.models.autoregressive import WaveNet, wavenet
 from pydgm.testing import check_grads
 
 
@@ -87,6 +87,20 @@ def test_a_layer_is_its_formula() -> None:
     new, past = layer(back, h, told, skip)
     np.testing.assert_allclose(new[0, 0], h[0, 0] + ways[12:], rtol=1e-12)
     np.testing.assert_allclose(past[0, 0], skip[0, 0] + ways[:12], rtol=1e-12)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.7])
+def test_the_loss_says_the_right_level_after_noisy_ones(noise) -> None:
+    net, x, told = small(3, 2, 8, 2), np.random.default_rng(4).integers(0, 8, (5, 9)), np.eye(2)[[0, 1, 1, 0, 1]]
+    heard = np.clip(x + noise * random(5).normal(x.shape), 0.0, 7.0)
+    log_p = dgm.log_softmax(net.logits(mu_law_inverse(heard.astype("float64"), 8), told), axis=-1)
+    wanted = -np.take_along_axis(log_p, x[:, :, None], axis=2)[:, 3:].mean()
+    assert abs(float(wavenet.loss(net, x, random(5), told, noise, skip=3)) - wanted) < 1e-6  # the noise is of float32
+    assert (x[0] != heard[0]).any() == (noise > 0.0)
+    with pytest.raises(DomainError, match="noise"):
+        wavenet.loss(net, x, random(5), told, -1.0)
+    with pytest.raises(DomainError, match="levels"):
+        wavenet.loss(net, x + 8, random(5), told, noise)
 
 
 @pytest.mark.parametrize("k", [0, 1])
@@ -232,6 +246,18 @@ def test_a_voice_says_what_is_wrong() -> None:
         voice.conditionals(np.zeros((2, 5)))
     with pytest.raises(ShapeError, match="shorter than a part"):
         spectrum(np.zeros(100))
+
+
+def test_spectra_are_compared_where_a_voice_is_loud() -> None:
+    theirs = np.array([50.0, 0.0, 0.0, -10.0, 0.0, 0.0, -29.0, 0.0, 0.0, -31.0, 0.0])  # harmonics: -10, -29, -31
+    ours = theirs + np.array([7.0, 5.0, 5.0, 3.0, 5.0, 5.0, -4.0, 5.0, 5.0, 9.0, 5.0])
+    assert math.isclose(apart(ours, theirs, 3), math.sqrt((3.0**2 + 4.0**2 + 9.0**2) / 3.0))
+    assert math.isclose(apart(ours, theirs, 3, within=20.0), math.sqrt((3.0**2 + 4.0**2) / 2.0))
+    assert math.isclose(apart(ours, theirs, 3, within=10.0), 3.0)
+    with pytest.raises(ShapeError, match="two spectra alike"):
+        apart(ours[1:], theirs, 3)
+    with pytest.raises(ShapeError, match="longer than 20"):
+        apart(ours, theirs, 20)
 
 
 @pytest.mark.parametrize("period", [0, 40])

@@ -106,8 +106,10 @@ run.picture("b")
 steps = run.pick(quick=50, default=500)
 model, _, of_gated = learn(GatedPixelCNN.init(rng, (14, 14), 16, 4, 2, (1, 2), True), images, steps, 5e-3, "gated PixelCNN")
 digit = dgm.asarray(test[:16])
-halves, drawn = model.complete(rng, digit, 98), model.sample(rng, 32)
-lesson.images(panels["c"], dgm.concat([digit, halves, drawn], axis=0), 4, "(c) Digits, other lower halves, and new ones", 14)
+halves, drawn = model.complete(rng, digit, 98), model.sample(rng, run.pick(quick=32, default=128))
+lesson.images(
+    panels["c"], dgm.concat([digit, halves, drawn[:32, :]], axis=0), 4, "(c) Digits, other lower halves, and new ones", 14
+)
 run.picture("c")
 ways = GatedPixelCNN.complete, Autoregressive.complete
 kept, naive = (dgm.to_numpy(way(model, dgm.random.Generator(run.seed), digit[:2, ...], 0)) for way in ways)

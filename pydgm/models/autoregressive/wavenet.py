@@ -143,6 +143,23 @@ class WaveNet(Module):
             raise ShapeError(f"WaveNet: wanted {of}, got {shape_text(context)}")
 
 
+def loss(net: WaveNet, x: Array, rng: Generator, context: Array | None = None, noise: float = 0.0, skip: int = 0) -> Array:
+    """-mean of log p(x_t | heard before t, c), in nats a sample: levels x (n, T); the first ``skip`` samples do not count.
+
+    What is heard are the levels x + ``noise`` e, e ~ N(0, 1), while x is what has to be said. A network that draws hears its
+    own sounds, which are a little off; one that never heard such sounds may go further astray with each sample (Jin,
+    Finkelstein, Mysore and Lu, "FFTNet", 2018, have this remedy).
+    """
+    checks.number(noise, "wavenet.loss: noise", 0.0)
+    checks.count(skip, "wavenet.loss: skip", 0)
+    if noise == 0.0:
+        return -ad.mean(net.conditionals(x, context)[:, skip:])
+    checks.labels(x, net.levels, (), "WaveNet: levels")
+    e = rng.normal(x.shape)
+    heard = ad.clip(ad.astype(x, e.dtype) + noise * e, 0.0, net.levels - 1.0)
+    return -ad.mean(Categorical(net.logits(net.sound(heard), context)).log_prob(x)[:, skip:])
+
+
 def _back(h: Array, d: int) -> Array:
     """h_(t-d), and 0 before the beginning: (n, T, C)."""
     silence = zeros((h.shape[0], min(d, h.shape[1]), h.shape[2]), h)
