@@ -31,7 +31,7 @@ panels = run.panels("ab;cd;ee", height_ratios=[5, 5, 4])
 #           h = \mathrm{relu}\big((W \odot M_W) x + c\big), \quad M_W: m(h) \ge m(x), \quad M_V: m(out) > m(h)
 #
 # Each unit has a degree: of an input its place in the order, of a hidden unit how many of the first inputs it may see. A weight
-# is there where the degrees allow it. In (a), what output 3 hears of is red.
+# is there where the degrees allow it. In (a), what output 3 hears of is coloured.
 
 small = MADE.init(dgm.random.Generator(0), 4, [5, 5], random_orders(dgm.random.Generator(2), 4, 1))
 degrees = [dgm.to_numpy(m)[0] for m in (small.places + 1, *small.degrees, small.places + 1)]
@@ -168,7 +168,8 @@ if tested:
 # %%
 # What to try next
 # ----------------
-# * In ``MADE.masks`` write ``<=`` for ``<``: which claims fail? Then ``<`` for ``<=``: why can no claim notice?
+# * In the function ``masks`` of ``made.py`` write ``<=`` for ``<``: which claims fail? Then ``<`` for ``<=``: why can no claim
+#   notice?
 # * Give MADE three hidden units, or a hundred: does the own order keep its lead?
 # * Complete the upper half of a digit from the lower one: which order does that need?
 

@@ -33,7 +33,8 @@ rng, panels = run.rng, run.panels("ab;cc", height_ratios=[6, 5])
 #
 # The slope of the middle pixel's log-odds by every other one, of untrained networks that reach seven pixels far: three by the
 # first window, one by each further layer. With plain masks a way to the right must lead up, so a wedge is never seen. In the
-# gated network the vertical stack v sees its own row and those above, and tells the horizontal one, h, a row further down.
+# gated network the vertical stack v sees its own row and those above, and tells the horizontal one, h, a row further down. The
+# gate of a pair (a, b) is :math:`\tanh(a) \, \sigma(b)`; "down" is a shift by one row.
 
 side, reach = 15, 7
 nets = {
@@ -58,7 +59,7 @@ run.picture("a")
 # Few pictures, and the same seconds
 # ----------------------------------
 # Digits of 14 x 14 pixels. PixelCNN trains for some steps, MADE for about as many seconds, 13 times as many steps, on the same
-# pictures; of each the model of the best validation is tested. MADE learns few pictures by heart; with more it catches up.
+# pictures; of each the model of the best validation is tested. MADE learns few pictures by heart; with more it comes nearer.
 
 digits = run.load("digits")
 
@@ -98,10 +99,10 @@ run.picture("b")
 # %%
 # Drawing
 # -------
-# A gated network that has seen all digits draws new ones, one pixel after the other, and completes lower halves. Naively each
-# pixel costs a pass through the network; but activations above and on the left stay what they are, and can be kept. Both ways
-# draw the same pixels, with the same noise. Taps that are two pixels apart reach further at no cost; a bias for each place says
-# where in the picture a pixel is.
+# A gated network that has seen ten thousand digits (``--quick``: a thousand) draws new ones, one pixel after the other, and
+# completes lower halves. Naively each pixel costs a pass through the network; but activations above and on the left stay what
+# they are, and can be kept. Both ways draw the same pixels, with the same noise. Taps that are two pixels apart reach further
+# at no cost; a bias for each place says where in the picture a pixel is.
 
 steps = run.pick(quick=50, default=500)
 model, _, of_gated = learn(GatedPixelCNN.init(rng, (14, 14), 16, 4, 2, (1, 2), True), images, steps, 5e-3, "gated PixelCNN")

@@ -89,7 +89,7 @@ angle = np.degrees(np.arccos(np.linalg.svd(axes[:, :2].T @ np.linalg.qr(W)[0])[1
 panels["c"].plot(below, "C0-")
 panels["c"].set(yscale="log", xlabel="passes", ylabel="nats below PPCA's log p", title="(c) The linear VAE's bound")
 pictures = np.concatenate([axes[:, :2].T, W.T])
-lesson.images(panels["d"], pictures, 2, "(d) Principal axes; columns of W", xlabel="one plane, nearly the same axes")
+lesson.images(panels["d"], pictures, 2, "(d) Principal axes; columns of W", xlabel="one plane")
 run.picture("c", "d")
 
 # %%

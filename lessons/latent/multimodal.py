@@ -7,8 +7,8 @@ Scalable Weakly-Supervised Learning" (2018); Palumbo, Daunhawer and Vogt, "MMVAE
 
 One digit is written by hand, and set in type beside it. What the two have in common is which digit it is; how the hand slants,
 and where the type stands, is nobody else's business. Nobody tells the model so, and no label is shown to it: it is to find out
-by having to draw one view from the other. (Pixels are grey: their nats
-are those of black and white pictures drawn from them, on average, seen from below.)
+by having to draw one view from the other. (Pixels are grey: what is said of them, in nats, is a little below the mean log p of
+black and white pictures that are drawn from them.)
 """
 
 import numpy as np
@@ -124,7 +124,7 @@ run.picture("c", "d")
 # ----------------------
 # z_s is guessed from the view that is there, z_i drawn from the prior: the digit is right, and its style any style. Where all
 # is shared the style has to be guessed, too, and the picture is a mean over styles. (f): type says more surely which digit it
-# is. With both views the product of experts is here no better than its surer one: each was trained alone, and never asked to
+# is. With both views the product of experts is in (f) no better than its surer one: each was trained alone, and never asked to
 # agree.
 
 fills = {name: [m.fill({1 - i: x[:, 1 - i, :]}, i, rng) for i in (0, 1)] for name, m in models.items()}

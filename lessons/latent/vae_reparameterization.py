@@ -2,7 +2,7 @@
 r"""The reparameterisation trick, and a variational autoencoder that learns digits with it
 
 *Lecture L2, "Reparameterization trick" and "Learning the parameters"; L4, "Computing Gradients" and "Variational Bound".
-Sources: Kingma and Welling, "Auto-Encoding Variational Bayes" (2014), Figures 1 and 4; Burda, Grosse and Salakhutdinov,
+Sources: Kingma and Welling, "Auto-Encoding Variational Bayes" (2014), Figure 4; Burda, Grosse and Salakhutdinov,
 "Importance Weighted Autoencoders" (2016), Table 1, for ``--full``.*
 
 The encoder's parameters sit inside the distribution that the expectation is taken over, so the gradient cannot simply be moved
@@ -27,8 +27,9 @@ rng, digits, panels = run.rng, run.load("digits"), run.panels("abc;def")
 # %%
 # The two graphs
 # --------------
-# Circles are drawn at random, squares are computed. Where a derivative can flow back the arrow is red: into what is computed,
-# not into a draw. On the left z is drawn from q, and the way to the encoder is barred. On the right the draw is outside.
+# Circles are drawn at random, squares are computed. Beside each black arrow into a square an orange one leads back: there a
+# derivative flows. None leads back out of a circle. On the left z is drawn from q, and the way to the encoder is barred. On the
+# right the draw is outside.
 
 lesson.graph(panels["a"], {"x": (0, 0), "μ,σ": (0, 1), "~z": (0, 2), "r(z)": (0, 3)}, ["x μ,σ", "μ,σ ~z", "~z r(z)"])
 computed = {"x": (2, 0), "μ,σ": (2, 1), "z": (2, 2), "r(z)": (2, 3), "~ε": (3.2, 1)}
@@ -67,9 +68,9 @@ run.picture("c", "d")
 # .. math:: \nabla_\phi E_q[r(z)] = E_\epsilon[\nabla_\phi r(\mu + \sigma \epsilon)] = E_q[(r(z) - b)\, \nabla_\phi \log q(z)]
 #
 # Here r(z) = log p(x | z) for one test image. The first needs the derivative of r, the second only its value: it knows that a
-# sample was good, not in which direction it would have been better. The best constant baseline b helps it. All have the same
-# draws. The truth is an
-# integral over a grid, checked by differences of E_q[r], which know of neither formula.
+# sample was good, not in which direction it would have been better. The best constant baseline b helps it; "twice b" is
+# one that is too large. All have the same draws but "left out", which takes four: each has the mean reward of the other three
+# for its baseline. The truth is an integral over a grid, checked by differences of E_q[r], which know of neither formula.
 
 image, exactly = rng.bernoulli(dgm.asarray(digits.test.x[:1])), nn.double(model)
 q, times = trees.map(lambda w: w[0, :], model.posterior(image)), run.pick(quick=4000, default=10_000)
@@ -178,8 +179,8 @@ if run.mode == "full":
 # %%
 # What to try next
 # ----------------
-# * Take z = stop_gradient(mean + scale * eps) in ``vae.elbo``. Which network stops learning? Which claim says so first?
-# * Make the latent space 1-dimensional. Does importance sampling get better or worse?
-# * Count KL four times in ``vae.elbo`` (L2 calls that a beta-VAE). What happens to (c), and to which claims?
+# * Take z = stop_gradient(mean + scale * eps) in ``vae.terms``. Which network stops learning? Which claim says so first?
+# * Give the networks ``hidden`` layers of 32 units. Does importance sampling get better or worse?
+# * Count KL four times in ``vae.terms`` (L2 calls that a beta-VAE). What happens to (c), and to which claims?
 
 run.finish({"sizes": sizes, "errors": errors, "variance": variance, "elbo": bound, "importance": weighted, "log_prob": truth})

@@ -129,7 +129,7 @@ run.picture("c", "d")
 # Richer families
 # ---------------
 # One mast alone leaves a ring of places, of which the prior likes the nearer part. No Gaussian is like that. Planar maps bend
-# noise until it is, and what the bound lacks shrinks with every map.
+# noise until it is, and what the bound lacks shrinks with more maps.
 
 ring, sizes = posterior((-1.0, 0.0, 1.5)), run.pick(quick=(1, 4, 16), default=(1, 2, 4, 8, 16, 32))
 families |= {K: objectives.flow([Planar.init(rng, K), Triangular.identity(2)]) for K in sizes}

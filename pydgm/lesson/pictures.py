@@ -169,7 +169,7 @@ def graph(
 ) -> None:
     """A graphical model: ``{"x": (0, 0), "~z": (0, 1)}, ["x ~z"]``. Circles, with ~, are drawn at random, squares are computed.
 
-    Red arrows lead back along the edges along which a derivative can flow: into what is computed.
+    Orange arrows lead back along the edges along which a derivative can flow: those into what is computed.
     """
     for start, end in map(str.split, edges):
         (x, y), (to_x, to_y) = nodes[start], nodes[end]
@@ -188,7 +188,7 @@ def graph(
 def network(ax: Any, labels: Sequence[Any], masks: Sequence[Any], to: int, names: Sequence[str], title: str = "") -> None:
     """Layers of units, the first at the bottom, with their labels, and the weights that ``masks`` (below, above) leave.
 
-    What the units labelled ``to`` of the last layer hear of is red.
+    What the units labelled ``to`` of the last layer hear of is coloured.
     """
     heard = [numpy.asarray(labels[-1]) == to]
     for mask in reversed(masks):
@@ -209,7 +209,7 @@ def network(ax: Any, labels: Sequence[Any], masks: Sequence[Any], to: int, names
 
 
 def dilations(ax: Any, layers: int, title: str = "") -> None:
-    """Causal layers that look 1, 2, 4, ... samples back. What the last sample hears of is red."""
+    """Causal layers that look 1, 2, 4, ... samples back. What the last sample hears of is coloured."""
     most, heard = 2**layers, {0}
     for layer in reversed(range(layers)):
         for t in range(-most, 1):
