@@ -71,8 +71,7 @@ law = {name: voice.conditionals(test[name])[:, 200:] for name, voice in sung.ite
 
 def excess(net, name: str, told) -> float:
     """Bits a sample over the law's, of the test sounds, for a network that is told one number for each voice."""
-    told = dgm.asarray(np.tile(np.float32(told), (len(test[name]), 1)))
-    log_p = dgm.to_numpy(net.conditionals(dgm.asarray(test[name]), told))
+    log_p = dgm.to_numpy(net.conditionals(dgm.asarray(test[name]), dgm.asarray(np.float32([told] * len(test[name])))))
     return float((law[name] - log_p[:, -law[name].shape[1] :]).mean() / np.log(2.0))
 
 
