@@ -54,9 +54,9 @@ class Noisy(nn.Module):
 # %%
 # Value surfaces
 # --------------
-# All critics at once, a stack; for each data set the surface of f, in units of its own steepest slope. How much of W do they
+# All critics at once, a stack; for each data set the surface of f, each with heights of its own. How much of W do they
 # see? E[f(x) - f(x + noise)] / K, critic by critic: now and then a penalised one has slope 1 the wrong way round, and stays
-# there, since to turn it would have to be flat for a while.
+# there.
 
 # formula: gradient-penalty
 PENALISED = functools.partial(wgan.penalized_critic_loss, penalty=penalty)
@@ -103,7 +103,7 @@ run.picture(*"abcdef")
 # Where the weights are, and what a deep critic's gradient becomes
 # ----------------------------------------------------------------
 # A clipped weight has nothing to gain inside its box. Through twelve layers a gradient is multiplied twelve times by weights of
-# one size: with a small box it vanishes, with a large one it explodes. The penalty pulls the product to 1, whatever the depth.
+# one size: with a small box it vanishes, with a large one it explodes. The penalty pulls the whole product to 1.
 
 
 def by_depth(critic) -> np.ndarray:

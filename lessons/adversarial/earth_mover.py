@@ -80,7 +80,7 @@ run.picture("b")
 # What each tells the generator
 # -----------------------------
 # The engine differentiates them in theta. JSD has no slope where the lines do not touch, so that a generator that descends it
-# stays where it is. :math:`W_1` has the slope 1 everywhere.
+# stays where it is. :math:`W_1` has a slope of size 1 everywhere else than at 0.
 
 
 def slope(name: str, theta: float) -> float:
@@ -155,7 +155,7 @@ run.claim("JSD by a discriminator: least over log 2", min(told) / np.log(2.0), "
 # What to try next
 # ----------------
 # * ``--set blur=0.2``: from which theta on does a generator that descends JSD feel the data?
-# * Descend KL. Why does it need another learning rate for each theta?
+# * Descend KL. Why does it need another learning rate for each blur, and which one arrives in a single step?
 # * Turn the second line by 90 degrees. What is W1 now? Does a pair of lines that cross have an overlap?
 
 if run.live:

@@ -6,7 +6,7 @@ Bottou, "Wasserstein GAN" (2017), Figure 2.*
 
 Real data on the left, a generator's samples far away on the right. A discriminator that can tell them apart perfectly has
 nothing more to say: around the fake samples it is flat, and a generator that descends log(1 - D) gets no direction and hardly
-moves. A critic cannot go flat.
+moves. A critic that is to be as steep as it may cannot go flat.
 
 Three things are told otherwise elsewhere. The notes say that the vanilla GAN "relies on KL-divergence": at the best
 discriminator it minimises the Jensen-Shannon divergence, which on far-apart distributions is finite, log 2, with gradient zero.

@@ -6,14 +6,14 @@ Figure 2; Lin, Khetan, Fanti and Oh, "PacGAN" (2018); Srivastava et al., "VEEGAN
 
 Data are eight heaps on a ring. A generator that runs to wherever the discriminator is least sure finds one heap; a
 discriminator that learns slowly finds out, much later, that there are too many samples; by then the generator is at the next.
-So it goes round and round, one heap at a time. What helps? To let the generator look ahead, to the discriminator as it will be
+So it goes round, one or two heaps at a time. What helps? To let the generator look ahead, to the discriminator as it will be
 (unrolled). To show the discriminator two samples at once, which tell whether they are alike (packed). Or simply a discriminator
 that keeps up: without this control one might believe anything of the other two. And a gradient penalty? See the figure.
 
 All players are small networks, the same for all rows; only what a row names is another. Every row is several games at once,
-and all rows see the same data. ``--set rate=0.002`` gives every discriminator the rate that its generator begins with;
-``--set scale=0.02`` is the papers' ring, which needs ten times as many steps. PacGAN's own networks, steps and numbers:
-``python -m benchmarks modes``.
+and all rows see the same data (critics have two turns, and see twice as much of it). ``--set rate=0.002`` gives every
+discriminator the rate that its generator begins with; ``--set scale=0.02`` is the papers' ring, which needs ten times as many
+steps. PacGAN's own networks, steps and numbers: ``python -m benchmarks modes``.
 """
 
 import functools
@@ -104,8 +104,8 @@ run.picture("a", "b", "c", "d")
 # %%
 # The grid
 # --------
-# Twenty-five modes, wider networks, and the two that differ most in price: a game, and the same game in pairs. So few steps do
-# not make the heaps sharp; what is counted is how many of them are remembered.
+# Twenty-five modes, a wider generator, and the two that differ least in price: a game, and the same game in pairs. So few steps
+# do not make the heaps sharp; what is counted is how many of them are remembered.
 
 names = run.pick(quick=(), default=("GAN", "in pairs"))
 remembered = {name: late(list(play(name, of_grid, 64)), grid).mean(axis=0) for name in names}

@@ -78,8 +78,8 @@ def show(ax, seen: Seen, title: str) -> None:
 # .. math:: V(D, G) = E_{x \sim p}[\log D(x)] + E_{z}[\log(1 - D(G(z)))], \qquad
 #           \max_D V(D, G) = V(D^*, G) = 2\,JSD(p, p_g) - \log 4
 #
-# One G is trained twice: in a game, where D makes ``turns`` steps for each of G; and, the control, against the D that was the
-# best at the start and is never changed.
+# One G is trained twice: in a game, where D makes ``turns`` steps for each of G; and, the control, against the D that was
+# trained at the start and is never changed.
 
 steps, every = run.pick(quick=800, default=4000), run.pick(quick=100, default=50)
 G, D = Generator.init(rng, [1, 16, 16, 1], dgm.tanh), nn.MLP.init(rng, [1, 32, 32, 1], dgm.tanh)

@@ -85,7 +85,7 @@ NUMBERS = {
 }
 WORSE = {"Frechet": 1.0, "score, of 8": -1.0, "precision": -1.0, "recall": -1.0, "nearest": 0.0}  # larger, smaller, both
 values = {name: np.array([measure(x) for x in made.values()]) for name, measure in (TESTS | NUMBERS).items()}
-notices = {name: values[name] < 0.006 for name in TESTS}  # of 200 shuffles none was as far
+notices = {name: values[name] < 0.006 for name in TESTS}  # MMD: of 200 shuffles none was as far
 for name, sign in WORSE.items():
     good = np.array([NUMBERS[name](x) for x in fresh])
     away = (values[name] - good.mean()) / np.ptp(good)
@@ -102,7 +102,7 @@ run.picture("b")
 # How often a test errs, and how often it notices
 # -----------------------------------------------
 # Two samples of one distribution are to be told apart in 5 of 100 cases. Of half of the modes a kernel as wide as the ring sees
-# little, whatever n is.
+# little, with so few points.
 
 
 def rejects(make, points: int, times: int, width=None) -> float:

@@ -6,8 +6,8 @@ Ma, Liu, Hovy and Xing, "Harnessing deep neural networks with logic rules" (2016
 
 In "the plot is dull, but the cast is great" the second clause decides. A teacher q is the network p with that rule put in;
 the student learns from labels and teacher. Does it learn what theory says? On sentences from a grammar, whose labels are
-wrong where the rule is right, the answer is a fixed point that can be computed. Whether it helps on real reviews is the next
-lesson, ``constraints/rules_on_reviews``.
+often wrong where the rule is right, the answer is a fixed point that can be computed. Whether it helps on real reviews is the
+next lesson, ``constraints/rules_on_reviews``.
 """
 
 import numpy as np
@@ -30,8 +30,7 @@ panels = run.panels("ab;cd")
 #           r(1) = (1 + \sigma(B)) / 2, \quad r(0) = (2 - \sigma(B)) / 2
 #
 # :math:`\sigma(B)` is the network's own probability that clause B is positive, and the soft rule "y if and only if B" is as
-# true as r(y) says. So logit q = logit p + lambda (sigma(B) - 1/2). Circles in (a) are drawn, squares computed; no derivative
-# goes through the teacher.
+# true as r(y) says. So logit q = logit p + lambda (sigma(B) - 1/2). In (a) no derivative goes through the teacher.
 
 places = {"x,y": (0, 1), "p": (2, 2), "B": (2, 0), "q": (4, 1), "loss": (6, 2)}
 lesson.graph(
@@ -104,8 +103,8 @@ run.picture("b", "c")
 # %%
 # What the teacher says
 # ---------------------
-# A network that has seen few sentences is not sure of its clauses. Over its own opinion of a clause, its teacher's answer is
-# moved by lambda (sigma(B) - 1/2), and by nothing else.
+# A network that has seen few sentences is surer of some clauses than of others. Over its own opinion of a clause, its
+# teacher's answer is moved by lambda (sigma(B) - 1/2), and by nothing else.
 
 # formula: rule-teacher
 rule = distillation.but(strength)

@@ -11,7 +11,7 @@ answers twice: by p, and with the rule applied at test time, by q. And the base 
 clause before "but": is it this rule that helps, or any that makes the network surer? Two students are compared, since a
 teacher changes two things: it brings the rule, and it takes weight off the labels. The second student's teacher has lambda =
 0: no rule, q = p. All see the same noise, so their differences are those of one seed. Without real reviews at hand, sentences
-from a grammar take their place, and nothing is claimed of them.
+from a grammar take their place, and of them one thing is claimed: that the rule at test time helps.
 """
 
 import functools
@@ -142,7 +142,7 @@ else:
 # What to try next
 # ----------------
 # * In (c), which lambda would you have chosen on the validation sentences?
-# * ``--set rate=0.3``: the teacher is listened to at once. What does that cost, and whom?
+# * ``--set rate=0.3``: from the second pass on mostly the teacher is listened to. What does that cost, and whom?
 # * L1 says that the student comes closer to its teacher. Print KL(q || p) after every pass: it rises, because p grows surer,
 #   and so does q. Closer than what, then?
 

@@ -50,7 +50,7 @@ run.picture("a", "b")
 # %%
 # New characters out of the chain
 # -------------------------------
-# From noise the same chain runs on. The strokes are there; but it draws up to a quarter more ink than people do.
+# From noise the same chain runs on. The strokes are there; but it draws somewhat more ink than people do (printed below).
 
 dots = rng.bernoulli(dgm.asarray(np.full((200, 784), 0.1, "float32")))
 drawn = model.gibbs(rng, dots, run.pick(quick=200, default=1000))
@@ -119,7 +119,7 @@ print(f"chains draw {float(dgm.mean(drawn)) / inked.x.mean():.2f} times as much 
 # 500 hidden units on binarised MNIST. Salakhutdinov and Murray report -86.34 nats a test image for CD-25 (read where others
 # cite it), and in the same table -125.5 for CD-1 and -105.5 for CD-3 (from memory). Here PCD-1 with 200 chains and a rate
 # that falls to 0; of five settings tried, the best by the validation images and by the test images. Importance sampling finds
-# too small a Z on average, and so too good a likelihood.
+# too small a log Z on average, and so too good a likelihood.
 
 if run.mode == "full":
     mnist = run.load("binarized_mnist")

@@ -7,7 +7,7 @@ Kingma et al. (2016) for the other direction; Dinh et al. (2017) for couplings. 
 
 If each coordinate is moved and stretched by amounts that those before it decide, the Jacobian is triangular: its determinant
 is a product. A masked network gives all amounts in one pass, from x to z. From z to x it takes a pass for each coordinate. And
-all of it stays affine, one coordinate given the others: where a point may be on one ring or on the other, that is too little.
+each map is affine in a coordinate, given those before it: where a point may be on one ring or on the other, that is too little.
 """
 
 import timeit
