@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import pydgm as dgm
 from pydgm import nn, trees
-from pydgm.data.sounds import VOWELS, Voice, apart, mu_law, mu_law_inverse, spectrum
+from pydgm.data.sounds import VOWELS, Voice, log_spectral_distance, mu_law, mu_law_inverse, spectrum
 from pydgm.errors import ArgumentError, DomainError, ShapeError
 from pydgm.lesson.sound import Sound
 from pydgm.models.autoregressive import WaveNet, wavenet
@@ -251,13 +251,13 @@ def test_a_voice_says_what_is_wrong() -> None:
 def test_spectra_are_compared_where_a_voice_is_loud() -> None:
     theirs = np.array([50.0, 0.0, 0.0, -10.0, 0.0, 0.0, -29.0, 0.0, 0.0, -31.0, 0.0])  # harmonics: -10, -29, -31
     ours = theirs + np.array([7.0, 5.0, 5.0, 3.0, 5.0, 5.0, -4.0, 5.0, 5.0, 9.0, 5.0])
-    assert math.isclose(apart(ours, theirs, 3), math.sqrt((3.0**2 + 4.0**2 + 9.0**2) / 3.0))
-    assert math.isclose(apart(ours, theirs, 3, within=20.0), math.sqrt((3.0**2 + 4.0**2) / 2.0))
-    assert math.isclose(apart(ours, theirs, 3, within=10.0), 3.0)
+    assert math.isclose(log_spectral_distance(ours, theirs, 3), math.sqrt((3.0**2 + 4.0**2 + 9.0**2) / 3.0))
+    assert math.isclose(log_spectral_distance(ours, theirs, 3, within=20.0), math.sqrt((3.0**2 + 4.0**2) / 2.0))
+    assert math.isclose(log_spectral_distance(ours, theirs, 3, within=10.0), 3.0)
     with pytest.raises(ShapeError, match="two spectra alike"):
-        apart(ours[1:], theirs, 3)
+        log_spectral_distance(ours[1:], theirs, 3)
     with pytest.raises(ShapeError, match="longer than 20"):
-        apart(ours, theirs, 20)
+        log_spectral_distance(ours, theirs, 20)
 
 
 @pytest.mark.parametrize("period", [0, 40])

@@ -66,14 +66,14 @@ def spectrum(s: Any, n: int = 512) -> Floats:
     return dB
 
 
-def apart(ours: Any, theirs: Any, every: int, within: float = 30.0) -> float:
-    """Root mean square distance of two spectra, in dB, at each ``every``-th frequency (the harmonics of a voice), as far as
+def log_spectral_distance(ours: Any, theirs: Any, every: int, within: float = 30.0) -> float:
+    """Root mean square difference of two spectra, in dB, at each ``every``-th frequency (the harmonics of a voice), as far as
     ``theirs`` is there within so many dB of its loudest."""
-    checks.count(every, "sounds.apart: every")
+    checks.count(every, "log_spectral_distance: every")
     a, b = to_numpy(ours), to_numpy(theirs)
     if a.shape != b.shape or b.ndim != 1 or len(b) <= every:
         raise ShapeError(
-            f"sounds.apart: wanted two spectra alike, longer than {every}; got {shape_text(a)} and {shape_text(b)}"
+            f"log_spectral_distance: wanted two spectra alike, longer than {every}; got {shape_text(a)} and {shape_text(b)}"
         )
     a, b = a[every::every], b[every::every]
     loud = b > b.max() - within
